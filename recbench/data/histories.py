@@ -1,0 +1,66 @@
+"""Ragged rows of item indices in compressed form (CSR)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """R rows of item indices.
+
+    Shapes:
+        offsets: (R + 1,) int64; row r is ``items[offsets[r]:offsets[r + 1]]``.
+        items: (N,) int64, within a row in order of time (or of the file where there is no time).
+        values: (N,) float32, the ratings of the items, or None.
+    """
+
+    offsets: Tensor
+    items: Tensor
+    values: Tensor | None = None
+
+    @classmethod
+    def from_pairs(cls, rows: Tensor, items: Tensor, n_rows: int, values: Tensor | None = None) -> Histories:
+        """Group ``items`` (N,) by ``rows`` (N,), which lie in [0, n_rows); the order within a row is kept."""
+        order = torch.argsort(rows, stable=True)
+        offsets = torch.zeros(n_rows + 1, dtype=torch.int64, device=rows.device)
+        torch.cumsum(torch.bincount(rows, minlength=n_rows), 0, out=offsets[1:])
+        return cls(offsets, items[order], None if values is None else values[order])
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def counts(self) -> Tensor:
+        """Length of each row, (R,) int64."""
+        return self.offsets[1:] - self.offsets[:-1]
+
+    def row_of_each(self) -> Tensor:
+        """Row of each entry, (N,) int64."""
+        return torch.repeat_interleave(torch.arange(len(self), device=self.items.device), self.counts)
+
+    def rows(self, index: Tensor) -> Histories:
+        """Return the rows ``index`` (R',), in that order; a negative index gives an empty row."""
+        known = index >= 0
+        safe = index.clamp(min=0)
+        counts = torch.where(known, self.counts[safe], torch.zeros_like(index))
+        offsets = torch.zeros(len(index) + 1, dtype=torch.int64, device=self.items.device)
+        torch.cumsum(counts, 0, out=offsets[1:])
+        within = torch.arange(int(offsets[-1]), device=self.items.device)
+        within = within - torch.repeat_interleave(offsets[:-1], counts)
+        place = torch.repeat_interleave(self.offsets[:-1][safe], counts) + within
+        return Histories(offsets, self.items[place], None if self.values is None else self.values[place])
+
+    def mask(self, n_items: int) -> Tensor:
+        """Return (R, n_items) bool, true where the row holds the item."""
+        mask = torch.zeros(len(self), n_items, dtype=torch.bool, device=self.items.device)
+        mask[self.row_of_each(), self.items] = True
+        return mask
+
+    def to(self, device: torch.device | str) -> Histories:
+        """Return the same rows on ``device``."""
+        values = None if self.values is None else self.values.to(device)
+        return Histories(self.offsets.to(device), self.items.to(device), values)

@@ -1,0 +1,209 @@
+"""Who took what: the one table that every data set becomes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from recbench.data.features import Features
+from recbench.data.histories import Histories
+from recbench.data.vocabulary import Vocabulary
+from recbench.errors import DataError, EmptyDatasetError
+
+TRAIN, VALID, TEST = 0, 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """N interactions in the canonical order: by user, then timestamp, then item.
+
+    Without timestamps a user's interactions keep the order of the file, which then is part of the data.
+
+    Shapes:
+        users, items: (N,) int64, indices into the vocabularies.
+        ratings: (N,) float32, or None.
+        timestamps: (N,) int64 seconds (or ranks in time, as the data set's card says), or None.
+        parts: (N,) int8, the part that a published split gives each one (``TRAIN, VALID, TEST``), or None.
+    """
+
+    users: Tensor
+    items: Tensor
+    user_vocabulary: Vocabulary
+    item_vocabulary: Vocabulary
+    ratings: Tensor | None = None
+    timestamps: Tensor | None = None
+    parts: Tensor | None = None
+    features: Features = Features()
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        user: str = "user",
+        item: str = "item",
+        rating: str | None = "rating",
+        timestamp: str | None = "timestamp",
+        part: str | None = None,
+        features: Features | None = None,
+    ) -> Interactions:
+        """Return the interactions of ``frame``, one a row.
+
+        Args:
+            frame: Ids are strings or whole numbers (taken as opaque strings), ratings and timestamps numbers.
+            user: Column of the user ids; ``item``, ``rating``, ``timestamp`` and ``part`` alike.
+            item: Column of the item ids.
+            rating: Column of the ratings; left out where the frame has no such column.
+            timestamp: Column of the timestamps; left out where the frame has no such column.
+            part: Column of the published split, holding 0 (train), 1 (valid), 2 (test).
+            features: Tables aligned with the sorted ids.
+
+        Raises:
+            DataError: A column or an id is missing, an id is a fraction, a rating or timestamp is not a finite
+                number, or a pair of user and item occurs twice. The message names the row.
+            EmptyDatasetError: The frame has no rows.
+        """
+        for name, column in (("user", user), ("item", item), ("part", part)):
+            if column is not None and column not in frame.columns:
+                known = ", ".join(map(str, frame.columns))
+                raise DataError(f"no column {column!r} for the {name}; the table has: {known}.")
+        if len(frame) == 0:
+            raise EmptyDatasetError("the table has no rows.")
+        users, user_vocabulary = _index(frame[user], "user")
+        items, item_vocabulary = _index(frame[item], "item")
+        ratings = _numbers(frame, rating, "rating", np.float32)
+        timestamps = _numbers(frame, timestamp, "timestamp", np.int64)
+        parts = _numbers(frame, part, "part", np.int8)
+        _refuse_duplicates(users, items, user_vocabulary, item_vocabulary)
+        order = np.lexsort((users,)) if timestamps is None else np.lexsort((items, timestamps, users))
+
+        def ordered(column: np.ndarray | None) -> Tensor | None:
+            return None if column is None else torch.from_numpy(np.ascontiguousarray(column[order]))
+
+        return cls(
+            users=torch.from_numpy(users[order]),
+            items=torch.from_numpy(items[order]),
+            user_vocabulary=user_vocabulary,
+            item_vocabulary=item_vocabulary,
+            ratings=ordered(ratings),
+            timestamps=ordered(timestamps),
+            parts=ordered(parts),
+            features=features or Features(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def n_users(self) -> int:
+        """Number of users in the vocabulary, with or without an interaction here."""
+        return len(self.user_vocabulary)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items in the vocabulary, with or without an interaction here."""
+        return len(self.item_vocabulary)
+
+    @cached_property
+    def histories(self) -> Histories:
+        """Items by user, (n_users) rows, with the ratings as values where there are any."""
+        return Histories.from_pairs(self.users, self.items, self.n_users, self.ratings)
+
+    @cached_property
+    def popularity(self) -> Tensor:
+        """Number of interactions of each item, (n_items,) int64."""
+        return torch.bincount(self.items, minlength=self.n_items)
+
+    def select(self, index: Tensor) -> Interactions:
+        """Return the interactions at ``index`` (bool mask or indices); the vocabularies stay whole."""
+
+        def chosen(column: Tensor | None) -> Tensor | None:
+            return None if column is None else column[index]
+
+        return replace(
+            self,
+            users=self.users[index],
+            items=self.items[index],
+            ratings=chosen(self.ratings),
+            timestamps=chosen(self.timestamps),
+            parts=chosen(self.parts),
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over ids, users, items, ratings and timestamps in the canonical order."""
+        digest = hashlib.sha256()
+        for vocabulary in (self.user_vocabulary, self.item_vocabulary):
+            digest.update(f"{vocabulary.kind} {len(vocabulary)}\x1e".encode())
+            digest.update("\x1f".join(vocabulary.ids).encode())
+        for name in ("users", "items", "ratings", "timestamps", "parts"):
+            column = getattr(self, name)
+            digest.update(f"\x1e{name}\x1e".encode())
+            if column is not None:
+                digest.update(column.numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _index(column: pd.Series, kind: str) -> tuple[np.ndarray, Vocabulary]:
+    """Return the indices (N,) of a column of ids and their vocabulary."""
+    if column.isna().any():
+        raise DataError(f"row {_first(column.isna())}: the {kind} id is missing.")
+    if pd.api.types.is_float_dtype(column.dtype):
+        raise DataError(
+            f"the {kind} ids are fractions ({column.iloc[0]!r}, ...): ids are opaque; "
+            "read the column as text or as whole numbers."
+        )
+    codes, uniques = pd.factorize(column)
+    names = np.array([str(name) for name in uniques], dtype=object)
+    empty = names == ""
+    if empty.any():
+        raise DataError(f"row {_first(codes == int(np.argmax(empty)))}: the {kind} id is empty.")
+    vocabulary = Vocabulary(names, kind)
+    return vocabulary.indices(names)[codes], vocabulary
+
+
+def _numbers(frame: pd.DataFrame, name: str | None, kind: str, dtype: type) -> np.ndarray | None:
+    """Return a column of finite numbers, or None where the frame has none."""
+    if name is None or name not in frame.columns:
+        return None
+    column = frame[name]
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        raise DataError(f"the column {name!r} ({kind}) holds {column.iloc[0]!r}: it should be numbers.")
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        raise DataError(
+            f"row {_first(bad)}: the {kind} is {values[np.argmax(bad)]}; it should be a finite number."
+        )
+    if np.issubdtype(dtype, np.integer):
+        if pd.api.types.is_integer_dtype(column.dtype):
+            return column.to_numpy(dtype=dtype, copy=True)
+        fractions = values != np.floor(values)
+        if fractions.any():
+            first = int(np.argmax(fractions))
+            raise DataError(f"row {first}: the {kind} {values[first]} should be a whole number.")
+    return values.astype(dtype)
+
+
+def _refuse_duplicates(
+    users: np.ndarray, items: np.ndarray, user_vocabulary: Vocabulary, item_vocabulary: Vocabulary
+) -> None:
+    order = np.lexsort((items, users))
+    again = (np.diff(users[order]) == 0) & (np.diff(items[order]) == 0)
+    if again.any():
+        first = order[int(np.argmax(again))]
+        raise DataError(
+            f"user {user_vocabulary.ids[users[first]]!r} and item {item_vocabulary.ids[items[first]]!r} "
+            f"occur together more than once ({int(again.sum()):,} rows too many). Keep one: "
+            "dataset.duplicates=last or first, or frame.drop_duplicates(['user', 'item'])."
+        )
+
+
+def _first(flags: pd.Series | np.ndarray) -> int:
+    return int(np.argmax(np.asarray(flags)))

@@ -1,0 +1,76 @@
+"""A data set cut into what is learnt from and what is asked."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recbench.data.histories import Histories
+from recbench.data.interactions import TEST, TRAIN, VALID, Interactions
+from recbench.errors import EmptyDatasetError
+
+
+@dataclass(frozen=True, eq=False)
+class Holdout:
+    """Users to be asked, what is known of them, and what they took.
+
+    Shapes:
+        users: (U,) int64, only those with something to find.
+        history: U rows, what a model may know: training items, and for the test part validation items too.
+        target: U rows, the relevant items, with their ratings as values where there are any.
+        candidates: (U, C) int64, the items to be ranked, padded with -1; None ranks all items.
+        n_without_target: Users of the data set that are left out here since they have nothing to find.
+    """
+
+    users: Tensor
+    history: Histories
+    target: Histories
+    n_without_target: int
+    candidates: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training interactions and the holdouts; a part is None where the protocol has none."""
+
+    train: Interactions
+    valid: Holdout | None
+    test: Holdout | None
+    fingerprint: str
+
+    @classmethod
+    def from_parts(cls, interactions: Interactions, parts: Tensor) -> Split:
+        """Cut ``interactions`` by ``parts`` (N,) of ``TRAIN``, ``VALID`` and ``TEST``.
+
+        Raises:
+            EmptyDatasetError: Nothing is left to train on.
+        """
+        counts = torch.bincount(parts.long(), minlength=3).tolist()
+        if counts[TRAIN] == 0:
+            raise EmptyDatasetError(
+                f"the split leaves nothing to train on: of {len(interactions):,} interactions "
+                f"{counts[VALID]:,} go to validation and {counts[TEST]:,} to test."
+            )
+        digest = hashlib.sha256(interactions.fingerprint.encode() + parts.to(torch.int8).numpy().tobytes())
+        return cls(
+            train=interactions.select(parts == TRAIN),
+            valid=_holdout(interactions, parts == TRAIN, parts == VALID),
+            test=_holdout(interactions, parts != TEST, parts == TEST),
+            fingerprint=digest.hexdigest(),
+        )
+
+
+def _holdout(interactions: Interactions, known: Tensor, asked: Tensor) -> Holdout | None:
+    if not bool(asked.any()):
+        return None
+    target = interactions.select(asked).histories
+    users = torch.nonzero(target.counts).flatten()
+    return Holdout(
+        users=users,
+        history=interactions.select(known).histories.rows(users),
+        target=target.rows(users),
+        n_without_target=interactions.n_users - len(users),
+    )

@@ -1,0 +1,141 @@
+"""The contract of every model, and of those that are trained by gradients."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from recbench.data import Interactions, UserBatch
+from recbench.errors import ConfigError
+from recbench.options import Config
+
+BLOCK_NUMBERS = 2**24
+"""Numbers that a gradient model holds at a time while it scores all items."""
+
+
+class Model(nn.Module, ABC):
+    """A scorer of items for users.
+
+    A subclass keeps everything it learns in parameters and buffers, so that ``state_dict()`` is the whole
+    model beside its options and its training interactions.
+
+    Attributes:
+        trainer: Registered name of the trainer that fits it.
+        trainer_defaults: What this model wants instead of that trainer's own defaults.
+        negatives: Registered name of its usual negative sampler, or None where it needs none.
+        negatives_defaults: What this model wants instead of that sampler's own defaults.
+        stochastic: Whether another seed gives another model.
+        folds_in: Whether it scores users by their history alone, also those it was not trained on.
+        expected_failures: Checks of ``recbench.testing`` that it cannot pass, each with the reason.
+    """
+
+    trainer: ClassVar[str] = "closed_form"
+    trainer_defaults: ClassVar[Mapping[str, Any]] = {}
+    negatives: ClassVar[str | None] = None
+    negatives_defaults: ClassVar[Mapping[str, Any]] = {}
+    stochastic: ClassVar[bool] = False
+    folds_in: ClassVar[bool] = False
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, config: Config, train: Interactions, seed: int = 0) -> None:
+        """Make the model ready to be fitted.
+
+        Args:
+            config: Its options.
+            train: The interactions it will be fitted on.
+            seed: Of the initialisation.
+        """
+        super().__init__()
+        self.config = config
+        self.n_users = train.n_users
+        self.n_items = train.n_items
+        self.seed = seed
+        self.register_buffer("_place", torch.zeros(0), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return self._place.device  # type: ignore[return-value]
+
+    @abstractmethod
+    def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
+        """Return float32 scores, higher is better.
+
+        Args:
+            batch: B users on the model's device.
+            items: Candidates (B, C) int64, or None for all items.
+
+        Returns:
+            (B, I), or (B, C) for candidates. Items of the history are scored like all others.
+
+        Raises:
+            ConfigError: The batch holds a user without training (index -1) and the model cannot fold in.
+        """
+
+    def fit(self, train: Interactions) -> None:
+        """Learn from ``train`` in one go; models trained by gradients leave this to their trainer."""
+        raise NotImplementedError(f"{type(self).__name__} is not fitted in closed form.")
+
+    @classmethod
+    def predicts_ratings(cls, config: Config) -> bool:
+        """Return whether a model with these options predicts ratings, not only an order."""
+        return False
+
+    def predict(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return predicted ratings (N,) float32 of the pairs ``users`` (N,) and ``items`` (N,)."""
+        raise NotImplementedError(f"{type(self).__name__} predicts no ratings.")
+
+    def user_vectors(self) -> Tensor | None:
+        """Return (n_users, D) vectors whose dot product with the items' is the score, where there are any."""
+        return None
+
+    def item_vectors(self) -> Tensor | None:
+        """Return (n_items, D) vectors, where there are any."""
+        return None
+
+    def refuse_unknown(self, users: Tensor) -> None:
+        """Raise ``ConfigError`` where a user has no training index."""
+        if bool((users < 0).any()):
+            raise ConfigError(
+                f"{type(self).__name__} cannot score a user it was not trained on. "
+                "Models that can: item_knn, popularity, user_knn."
+            )
+
+
+class GradientModel(Model):
+    """A differentiable scorer of pairs; its options have ``loss`` and ``reg``."""
+
+    trainer: ClassVar[str] = "gradient"
+    negatives: ClassVar[str | None] = "uniform"
+    stochastic: ClassVar[bool] = True
+
+    @property
+    def numbers_a_pair(self) -> int:
+        """Numbers that ``forward`` holds for each pair of user and item; bounds the block in ``score``."""
+        return 1
+
+    @abstractmethod
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return the scores (B, C) of items for users.
+
+        Args:
+            users: (B,) int64.
+            items: (B, C) int64, each user's own, or (C,) int64, the same for all.
+        """
+
+    @abstractmethod
+    def penalty(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return the sum of squares of the rows that ``forward`` looks up, once an occurrence (a scalar)."""
+
+    def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
+        """Return (B, I) or (B, C) scores, computed in blocks of users; see ``Model.score``."""
+        self.refuse_unknown(batch.users)
+        if items is not None:
+            return self(batch.users, items)
+        every = torch.arange(self.n_items, device=batch.users.device)
+        block = max(1, BLOCK_NUMBERS // (self.n_items * self.numbers_a_pair))
+        return torch.cat([self(users, every) for users in batch.users.split(block)])

@@ -1,0 +1,69 @@
+"""What every negative sampler is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recbench.data import Interactions
+
+
+@dataclass(frozen=True, eq=False)
+class Negatives:
+    """Items that stand for what the users did not take.
+
+    Shapes:
+        items: (B, n) int64, each user's own, or (C,) int64, the same for all users.
+        keep: (B, n) or (B, C) bool, false where an item must not count as a negative; None keeps all.
+        log_q: (n,), (C,) or (B, n) float32, log of the probability of the draw less that of a uniform one;
+            None where the draw is uniform.
+    """
+
+    items: Tensor
+    keep: Tensor | None = None
+    log_q: Tensor | None = None
+
+
+class Sampler(ABC):
+    """Draws negatives for a batch of observed pairs; all randomness comes from the generator it is given."""
+
+    @abstractmethod
+    def sample(self, users: Tensor, positives: Tensor, generator: torch.Generator) -> Negatives:
+        """Return negatives for the pairs ``users`` (B,) and ``positives`` (B,)."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> Sampler:
+        """Move the sampler's tables to ``device`` and return it."""
+
+
+class SeenItems:
+    """The training items of every user as one sorted key, so that a look-up is one binary search.
+
+    Shapes:
+        keys: (N,) int64, ``user * n_items + item``, ascending.
+    """
+
+    def __init__(self, train: Interactions) -> None:
+        """Index the pairs of ``train``.
+
+        Raises:
+            OverflowError: users x items does not fit 63 bits.
+        """
+        if train.n_users * train.n_items >= 2**63:
+            raise OverflowError(f"{train.n_users:,} users x {train.n_items:,} items do not fit 63 bits.")
+        self.n_items = train.n_items
+        self.keys = torch.sort(train.users * train.n_items + train.items).values
+
+    def to(self, device: torch.device) -> SeenItems:
+        """Move the keys to ``device`` and return the table."""
+        self.keys = self.keys.to(device)
+        return self
+
+    def contains(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return whether each user has taken the item, in the shape of the two broadcast together."""
+        wanted = users * self.n_items + items
+        place = torch.searchsorted(self.keys, wanted).clamp(max=len(self.keys) - 1)
+        return self.keys[place] == wanted

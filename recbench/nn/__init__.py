@@ -1,0 +1,1 @@
+"""Plain functions and modules that models are made of."""

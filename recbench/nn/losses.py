@@ -1,0 +1,105 @@
+"""Losses by name: what a gradient model minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import AfterValidator
+from torch import Tensor
+
+from recbench.options import one_of
+from recbench.registry import Registry
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A batch as the model scored it.
+
+    Shapes:
+        positive: (B,) scores of the observed pairs.
+        negative: (B, n) scores of the negatives, or None where the loss uses none.
+        keep: (B, n) bool, false where a negative must not count, or None where all count.
+        log_q: (B, n) or (n,) log of the probability that the sampler draws the negative, less that of a
+            uniform sampler; None where it is uniform.
+        ratings: (B,) float32, or None.
+    """
+
+    positive: Tensor
+    negative: Tensor | None = None
+    keep: Tensor | None = None
+    log_q: Tensor | None = None
+    ratings: Tensor | None = None
+
+
+Loss = Callable[[Scored], Tensor]
+losses: Registry[Tensor] = Registry("loss", "recbench.nn.losses")
+
+
+def _known_but(*without: str) -> AfterValidator:
+    def check(name: str) -> str:
+        known = [known for known in losses.names() if known not in without]
+        if name not in known:
+            raise ValueError(f"should be {one_of(known)}.")
+        return name
+
+    return AfterValidator(check)
+
+
+LossName = Annotated[str, _known_but()]
+"""The name of any registered loss."""
+
+NCFLossName = Annotated[str, _known_but("mse", "sampled_softmax")]
+"""The name of a loss over a few negatives a positive: a network is run for each, so thousands are too many."""
+
+
+@losses.register("mse", target="ratings")
+def mse(scored: Scored) -> Tensor:
+    """Mean squared error between score and rating; uses no negatives."""
+    assert scored.ratings is not None
+    return F.mse_loss(scored.positive, scored.ratings)
+
+
+@losses.register("bce", target="ranking")
+def bce(scored: Scored) -> Tensor:
+    """Binary cross entropy over positives and negatives, the mean over all of them.
+
+    Source: He et al., Neural Collaborative Filtering, WWW 2017, equation 7.
+    """
+    assert scored.negative is not None
+    positive, negative = F.softplus(-scored.positive), F.softplus(scored.negative)
+    if scored.keep is None:
+        return (positive.sum() + negative.sum()) / (positive.numel() + negative.numel())
+    return (positive.sum() + (negative * scored.keep).sum()) / (positive.numel() + scored.keep.sum())
+
+
+@losses.register("bpr", target="ranking")
+def bpr(scored: Scored) -> Tensor:
+    """Bayesian personalised ranking: log-sigmoid of the difference, the mean over pairs.
+
+    Source: Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009, section 4.1.
+    """
+    assert scored.negative is not None
+    pairs = F.softplus(scored.negative - scored.positive[:, None])
+    if scored.keep is None:
+        return pairs.mean()
+    return (pairs * scored.keep).sum() / scored.keep.sum().clamp(min=1)
+
+
+@losses.register("sampled_softmax", target="ranking")
+def sampled_softmax(scored: Scored) -> Tensor:
+    """Cross entropy of the positive among its negatives, corrected by the sampler's log probability.
+
+    Source: Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations, RecSys
+    2019, equation 4.
+    Differs: the positive, which is always there, is not corrected.
+    """
+    assert scored.negative is not None
+    negative = scored.negative if scored.log_q is None else scored.negative - scored.log_q
+    if scored.keep is not None:
+        negative = negative.masked_fill(~scored.keep, -torch.inf)
+    logits = torch.cat([scored.positive[:, None], negative], 1)
+    return (torch.logsumexp(logits, 1) - scored.positive).mean()

@@ -1,0 +1,45 @@
+"""Multi-layer perceptrons over pairs of vectors."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recbench.nn.initialisation import glorot_uniform_
+
+
+class PairTower(nn.Module):
+    """A ReLU tower over the concatenation of a user's and an item's vector.
+
+    Its first layer is computed for users and items apart and then added, which gives the same as over the
+    concatenation at a fraction of the cost where many items meet one user.
+
+    Source: He et al., Neural Collaborative Filtering, WWW 2017, equation 10.
+    """
+
+    def __init__(self, layers: tuple[int, ...], dropout: float, seed: int) -> None:
+        """Make the tower.
+
+        Args:
+            layers: Widths from the concatenated input (twice a vector's) to the output.
+            dropout: Share of each layer's input that is zeroed in training.
+            seed: Of the initialisation.
+        """
+        super().__init__()
+        self.linear = nn.ModuleList(nn.Linear(wide, narrow) for wide, narrow in zip(layers, layers[1:]))
+        self.dropout = nn.Dropout(dropout)
+        for depth, layer in enumerate(self.linear):
+            assert isinstance(layer, nn.Linear)
+            glorot_uniform_(layer, seed, "tower", str(depth))
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return (B, C, layers[-1]) of users (B, D) with items (B, C, D) or (C, D)."""
+        users = self.dropout(users)
+        items = self.dropout(items)
+        first, *rest = self.linear
+        assert isinstance(first, nn.Linear)
+        user_weight, item_weight = first.weight.chunk(2, dim=1)
+        hidden = F.relu(F.linear(users, user_weight, first.bias)[:, None, :] + F.linear(items, item_weight))
+        for layer in rest:
+            hidden = F.relu(layer(self.dropout(hidden)))
+        return hidden

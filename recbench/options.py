@@ -1,0 +1,121 @@
+"""Typed options: the base class of every part's configuration, and errors that name the right word."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from recbench.errors import ConfigError
+
+
+class Config(BaseModel):
+    """Options of one part: frozen, closed and strict; the docstring under a field is its help text."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+    @classmethod
+    def from_mapping(cls, options: Mapping[str, Any], what: str) -> Self:
+        """Return the validated options.
+
+        Args:
+            options: Plain values as a configuration file holds them (lists become tuples).
+            what: How the part is called in an error, e.g. ``"model 'neumf'"``.
+
+        Raises:
+            ConfigError: Naming **every** mistake: the key, its value, what is allowed.
+        """
+        mistakes = cls.mistakes(options)
+        if mistakes:
+            raise ConfigError(f"{what} cannot be configured:\n" + "\n".join(f"  {line}" for line in mistakes))
+        return cls.model_validate_json(json.dumps(dict(options)))
+
+    @classmethod
+    def mistakes(cls, options: Mapping[str, Any]) -> list[str]:
+        """Return one line for each mistake in ``options``, in the order in which they were given."""
+        plain, lines = {}, {}
+        for key, value in options.items():
+            try:
+                plain[key] = json.loads(json.dumps(value))
+            except (TypeError, ValueError):
+                lines[key] = f"{key} = {value!r}: cannot be written as JSON."
+        try:
+            cls.model_validate_json(json.dumps(plain))
+        except ValidationError as error:
+            for fault in error.errors(include_url=False):
+                key = str(fault["loc"][0]) if fault["loc"] else ""
+                if fault["type"] != "missing" and key in lines:
+                    continue
+                lines[key] = _explain(fault, key, options, list(cls.model_fields))
+        order = {key: place for place, key in enumerate(options)}
+        return [lines[key] for key in sorted(lines, key=lambda key: order.get(key, len(order)))]
+
+
+def did_you_mean(name: str, known: Iterable[str], intro: str = "") -> str:
+    """Return ``"Did you mean 'x'? Known: ..."``, or only the list where nothing is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{intro}{hint}Known: {', '.join(names) if names else 'none'}."
+
+
+def one_of(values: Iterable[object]) -> str:
+    """Return ``"'a', 'b' or 'c'"``."""
+    words = [repr(value) for value in values]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+_WANTED = {
+    "int_type": "a whole number (an integer)",
+    "int_parsing": "a whole number (an integer)",
+    "int_from_float": "a whole number (an integer)",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "none_required": "null",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+def _explain(fault: Any, key: str, options: Mapping[str, Any], known: list[str]) -> str:
+    """Turn one of pydantic's findings into a sentence with the key, the value and what is allowed."""
+    kind, context = fault["type"], fault.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"{key} = {options[key]!r}: no such option. {did_you_mean(key, known)}"
+    if kind == "missing":
+        return f"{key}: is required and has no default."
+    value = fault["input"]
+    place = "".join(f"[{part}]" for part in fault["loc"][1:] if isinstance(part, int))
+    start = f"{key}{place} = {value!r}: " if key else ""
+    if kind in _WANTED:
+        return f"{start}should be {_WANTED[kind]}."
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return f"{start}should be {words} {context[bound]:g}."
+    if kind in ("literal_error", "enum"):
+        return f"{start}should be {context['expected']}."
+    if kind == "value_error":
+        return f"{start}{context['error']}"
+    return f"{start}{fault['msg']}."

@@ -1,0 +1,249 @@
+"""The one place where seen items are left out, ties are broken and lists are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from recbench.data import Histories, Holdout, Interactions, Ranking, UserBatch
+from recbench.errors import NonFiniteScoresError
+from recbench.models import Model
+from recbench.randomness import derive
+
+
+@dataclass(frozen=True, eq=False)
+class TieOrder:
+    """Which of two items with equal scores comes first: a rule of (tie seed, user id, item id) alone.
+
+    The items stand on a circle in an order hashed from their ids; each user reads it from a place hashed from
+    the user's id. So a constant scorer gets chance, whatever the seed of the run, the file's order or the blocks.
+
+    Shapes:
+        place: (n_items,) int32, each item's place on the circle.
+        start: (n_users + 1,) int32, where each user begins; the last is for unknown users (index -1).
+    """
+
+    place: Tensor
+    start: Tensor
+
+    @classmethod
+    def of(cls, interactions: Interactions, seed: int = 0) -> TieOrder:
+        """Return the order for the users and items of ``interactions``."""
+        key = f"{derive(seed, 'ties') % 10**16:016d}"
+
+        def hashed(ids: np.ndarray) -> np.ndarray:
+            return pd.util.hash_array(ids, hash_key=key, categorize=False)
+
+        n_items = interactions.n_items
+        place = np.empty(n_items, dtype=np.int32)
+        place[np.argsort(hashed(interactions.item_vocabulary.ids), kind="stable")] = np.arange(n_items)
+        start = (hashed(interactions.user_vocabulary.ids) % np.uint64(max(n_items, 1))).astype(np.int32)
+        return cls(torch.from_numpy(place), torch.from_numpy(np.append(start, np.int32(0))))
+
+    def to(self, device: torch.device) -> TieOrder:
+        """Return the same order on ``device``."""
+        return TieOrder(self.place.to(device), self.start.to(device))
+
+    def precedence(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return (B, C) int32: of two equal scores of a user, the item with the lower number comes first.
+
+        Args:
+            users: (B,) indices, -1 for an unknown user.
+            items: (B, C) or (C,) indices; padding (-1) gives a number without meaning.
+        """
+        return (self.place[items] - self.start[users][:, None]) % len(self.place)
+
+
+@dataclass(frozen=True, eq=False)
+class TopK:
+    """The best K columns of each row: ``columns`` (B, K), -1 behind the end, and ``tied`` (B, K)."""
+
+    columns: Tensor
+    tied: Tensor
+
+
+def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) -> TopK:
+    """Return the best ``k`` columns of each row by (score descending, the user's tie order).
+
+    Args:
+        scores: (B, C) float32; -inf marks what must not be listed.
+        k: Length of the lists, at least 1; where fewer columns can be listed, the rest is -1.
+        ties: The order among equal scores.
+        users: (B,) whose rows these are, -1 for an unknown user.
+        items: (C,) or (B, C) int64, what the columns stand for, each item once in a row; -1 is padding.
+    """
+    n_columns = scores.shape[1]
+    found = min(k + 1, n_columns)
+    values, columns = torch.topk(scores, found, dim=1)
+    equal = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)
+    # The precedence of all columns is dear: it is asked for only where equal scores lie on both sides of the cut.
+    if n_columns > k and len(rows := torch.nonzero(equal[:, k - 1]).flatten()):
+        precedence = ties.precedence(users[rows], _of_rows(items, rows))
+        columns[rows] = _resolve(scores[rows], values[rows, k], precedence, found)
+    if len(rows := torch.nonzero(equal.any(1)).flatten()):
+        columns[rows] = _ordered(scores[rows], columns[rows], ties, users[rows], _of_rows(items, rows))
+    width = min(k, n_columns)
+    best = torch.full((len(scores), k), -1, dtype=torch.int64, device=scores.device)
+    best[:, :width] = torch.where(values[:, :width] > -torch.inf, columns[:, :width], -1)
+    tied = torch.zeros(len(scores), k, dtype=torch.bool, device=scores.device)
+    tied[:, : equal.shape[1]] = equal
+    return TopK(best, tied)
+
+
+def _resolve(scores: Tensor, cut: Tensor, precedence: Tensor, found: int) -> Tensor:
+    """Return the best ``found`` columns, in any order, of rows whose value ``cut`` (R,) is shared across k."""
+    cut = cut[:, None]
+    # One key a column: what is above the cut, then what equals it by precedence, then the rest.
+    key = precedence.masked_fill(scores < cut, torch.iinfo(precedence.dtype).max).masked_fill_(scores > cut, -1)
+    return torch.topk(key, found, dim=1, largest=False, sorted=False).indices
+
+
+def _ordered(scores: Tensor, columns: Tensor, ties: TieOrder, users: Tensor, items: Tensor) -> Tensor:
+    """Return ``columns`` (R, K) of each row sorted by (score descending, precedence ascending)."""
+    by_precedence = torch.argsort(ties.precedence(users, _at(items, columns)), dim=1)
+    columns = columns.gather(1, by_precedence)
+    by_score = torch.argsort(scores.gather(1, columns), dim=1, descending=True, stable=True)
+    return columns.gather(1, by_score)
+
+
+def _of_rows(items: Tensor, rows: Tensor) -> Tensor:
+    """Return ``items`` of ``rows``: as they are where all rows share them (C,), else (R, C) of (B, C)."""
+    return items if items.dim() == 1 else items[rows]
+
+
+def _at(items: Tensor, columns: Tensor) -> Tensor:
+    """Return the items (B, K) that stand at ``columns`` (B, K) of ``items`` (C,) or (B, C)."""
+    return items[columns] if items.dim() == 1 else items.gather(1, columns)
+
+
+def rank(
+    model: Model,
+    holdout: Holdout,
+    train: Interactions,
+    k: int,
+    *,
+    masked: Histories | None = None,
+    tie_seed: int = 0,
+    user_block: int = 512,
+    with_auc: bool = False,
+    progress: str | None = None,
+) -> Ranking:
+    """Return the lists of the holdout's users, hits marked.
+
+    Args:
+        model: Scores the items; it is switched to evaluation mode for the time being.
+        holdout: Whom to ask, what is relevant, and the candidates where there are any.
+        train: What the model was fitted on; gives the vocabularies and the popularity.
+        k: Length of the lists; longer than the catalogue is allowed.
+        masked: U rows of items that must not be listed; None leaves out each user's history.
+        tie_seed: Of the order among equal scores (see ``TieOrder``).
+        user_block: Users scored at a time, so that memory is bounded by block x items.
+        with_auc: Whether to compute the area under the ROC curve from all scores.
+        progress: Label of a progress bar; None shows none.
+
+    Raises:
+        NonFiniteScoresError: A score is NaN or infinite.
+    """
+    device = model.device
+    masked = holdout.history if masked is None else masked
+    ties = TieOrder.of(train, tie_seed).to(device)
+    blocks = []
+    was_training = model.training
+    model.eval()
+    starts = range(0, len(holdout.users), user_block)
+    with torch.no_grad():
+        for start in tqdm(starts, desc=progress, disable=None if progress else True, delay=1, leave=False):
+            rows = torch.arange(start, min(start + user_block, len(holdout.users)))
+            blocks.append(_rank_block(model, holdout, masked, ties, rows, k, with_auc))
+    model.train(was_training)
+    columns = [torch.cat(parts).cpu() for parts in zip(*(block[:3] for block in blocks))]
+    auc = torch.cat([block[3] for block in blocks if block[3] is not None]).cpu() if with_auc else None
+    return Ranking(
+        users=holdout.users,
+        items=columns[0],
+        hits=columns[1],
+        tied=columns[2],
+        n_relevant=holdout.target.counts,
+        popularity=train.popularity,
+        n_train_users=train.n_users,
+        auc=auc,
+    )
+
+
+def scored_blocks(
+    model: Model, users: Tensor, history: Histories, user_block: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (row numbers, finite scores over all items) block by block of ``users`` (U,)."""
+    for start in range(0, len(users), user_block):
+        rows = torch.arange(start, min(start + user_block, len(users)))
+        batch = UserBatch(users[rows], history.rows(rows)).to(model.device)
+        yield rows, _finite(model.score(batch), model)
+
+
+def _rank_block(
+    model: Model, holdout: Holdout, masked: Histories, ties: TieOrder, rows: Tensor, k: int, with_auc: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Return items (B, k), hits (B, k), tied (B, k) and AUC (B,) of some rows of the holdout."""
+    device = model.device
+    batch = UserBatch(holdout.users[rows], holdout.history.rows(rows)).to(device)
+    seen = masked.rows(rows).to(device)
+    relevant = holdout.target.rows(rows).to(device).mask(model.n_items)
+    nothing = torch.tensor(-torch.inf, device=device)
+    if holdout.candidates is None:
+        items = torch.arange(model.n_items, device=device)
+        scores = _finite(model.score(batch), model).index_put((seen.row_of_each(), seen.items), nothing)
+    else:
+        items = holdout.candidates[rows].to(device)
+        safe = items.clamp(min=0)
+        hidden = seen.mask(model.n_items).gather(1, safe) | (items < 0)
+        scores = _finite(model.score(batch, safe), model).masked_fill(hidden, nothing)
+        relevant = relevant.gather(1, safe)
+    best = top_k(scores, k, ties, batch.users, items)
+    listed = best.columns >= 0
+    columns = best.columns.clamp(min=0)
+    hits = relevant.gather(1, columns) & listed
+    auc = _auc(scores, relevant) if with_auc else None
+    return torch.where(listed, _at(items, columns), -1), hits, best.tied, auc
+
+
+def _finite(scores: Tensor, model: Model) -> Tensor:
+    """Return ``scores`` as float32, or raise where one is not finite."""
+    scores = scores.float()
+    # A NaN is passed on by minimum and maximum: two numbers tell of all.
+    if scores.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(scores))).all()):
+        bad = ~torch.isfinite(scores)
+        raise NonFiniteScoresError(
+            f"{type(model).__name__} gave {int(bad.sum()):,} scores that are NaN or infinite, for "
+            f"{int(bad.any(1).sum()):,} of {len(scores):,} users in this block. "
+            "Its parameters are not finite: lower the learning rate, or clip the gradient."
+        )
+    return scores
+
+
+def _auc(scores: Tensor, relevant: Tensor) -> Tensor:
+    """Return the share of (relevant, irrelevant) pairs in the right order, ties one half, (B,) float64.
+
+    Only what is ranked counts, that is scores above -inf; NaN where no pair is left.
+    """
+    ranked = scores > -torch.inf
+    rows, columns = torch.nonzero(relevant & ranked, as_tuple=True)
+    n_relevant = torch.bincount(rows, minlength=len(scores))
+    within = torch.arange(len(rows), device=rows.device) - (n_relevant.cumsum(0) - n_relevant)[rows]
+    found = torch.zeros(len(scores), int(n_relevant.max()), dtype=scores.dtype, device=scores.device)
+    found[rows, within] = scores[rows, columns]
+    ordered = torch.sort(scores, dim=1).values
+    below = torch.searchsorted(ordered, found)
+    through = torch.searchsorted(ordered, found, side="right")
+    # Mid-ranks among all columns, those hidden at -inf included; the rank sum statistic counts the won pairs.
+    mid_ranks = (below + through + 1)[rows, within].double() / 2
+    n_ranked = ranked.sum(1)
+    n_hidden = scores.shape[1] - n_ranked
+    rank_sum = torch.zeros(len(scores), dtype=torch.float64, device=scores.device).index_add_(0, rows, mid_ranks)
+    wins = rank_sum - n_relevant * n_hidden - n_relevant * (n_relevant + 1) / 2
+    return wins / (n_relevant * (n_ranked - n_relevant))

@@ -1,0 +1,134 @@
+"""Names and the parts behind them: one registry a family, filled by one decorator a part."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from recbench.errors import ConfigError
+from recbench.options import Config, did_you_mean
+
+T = TypeVar("T")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """One registered part: its name, what makes it, its options, and where it comes from."""
+
+    kind: str
+    name: str
+    target: Callable[..., T]
+    config: type[Config] | None
+    traits: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """The first line of the part's docstring."""
+        return (inspect.getdoc(self.target) or "").partition("\n")[0]
+
+    @property
+    def module(self) -> str:
+        """The dotted name of the module that defines the part."""
+        return self.target.__module__
+
+    def configure(self, options: Mapping[str, Any]) -> Config:
+        """Return the part's typed options; every mistake is reported at once as a ``ConfigError``."""
+        return (self.config or Config).from_mapping(options, f"{self.kind} {self.name!r}")
+
+
+class Registry(Generic[T]):
+    """The parts of one family by name.
+
+    The modules of ``package`` are imported at the first look-up, so a new built-in part is one new file.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self._entries: dict[str, Entry[T]] = {}
+        self._loaded = False
+
+    def register(
+        self, name: str, *, config: type[Config] | None = None, **traits: Any
+    ) -> Callable[[Callable[..., T]], Callable[..., T]]:
+        """Return the decorator that registers a class or function under ``name``.
+
+        Args:
+            name: Letters, digits, ``.``, ``_``, ``+`` and ``-``; what users write in a configuration.
+            config: The type of its options; none where it has no options. No other part may share it.
+            traits: Facts about the part that its family knows how to use.
+
+        Raises:
+            ConfigError: The name is not well formed or is taken, or the options type is.
+        """
+        if not _NAME.match(name):
+            raise ConfigError(f"{self.kind} name {name!r}: use letters, digits, '.', '_', '+' and '-' only.")
+
+        def decorate(target: Callable[..., T]) -> Callable[..., T]:
+            taken = self._entries.get(name)
+            if taken is not None:
+                raise ConfigError(
+                    f"{self.kind} {name!r} is registered twice: in {taken.module} and in {target.__module__}."
+                )
+            for other in self._entries.values():
+                if config is not None and other.config is config:
+                    raise ConfigError(
+                        f"{self.kind} {name!r}: {config.__name__} already belongs to {other.name!r}; derive a class."
+                    )
+            self._entries[name] = Entry(self.kind, name, target, config, traits)
+            return target
+
+        return decorate
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        self._load()
+        return sorted(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        self._load()
+        return name in self._entries
+
+    def entry(self, name: str) -> Entry[T]:
+        """Return what is registered as ``name``.
+
+        Raises:
+            ConfigError: There is no such name; the message has the nearest one and the list.
+        """
+        self._load()
+        if name not in self._entries:
+            raise ConfigError(f"no {self.kind} {name!r}. {did_you_mean(name, self._entries)}")
+        return self._entries[name]
+
+    def entry_of(self, config: Config) -> Entry[T]:
+        """Return the part that ``config`` configures.
+
+        Raises:
+            ConfigError: No part of this family has options of that type.
+        """
+        self._load()
+        for entry in self._entries.values():
+            if entry.config is type(config):
+                return entry
+        raise ConfigError(
+            f"{type(config).__name__} configures no {self.kind}. Known: {', '.join(self.names())}."
+        )
+
+    def build(self, name: str, /, *arguments: Any, **options: Any) -> T:
+        """Return the part made from its options and ``arguments``: ``models.build("mf", train, dim=64)``."""
+        entry = self.entry(name)
+        return entry.target(entry.configure(options), *arguments)
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        package = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
+            importlib.import_module(f"{self.package}.{module.name}")

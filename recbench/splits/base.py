@@ -1,0 +1,21 @@
+"""What every splitting protocol is: options and a part for each interaction."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from recbench.data import Interactions, Split
+
+
+class Splitter(ABC):
+    """A protocol; it depends on the data and its options, never on a model or the run's seed."""
+
+    @abstractmethod
+    def assign(self, interactions: Interactions) -> Tensor:
+        """Return the part of each interaction, (N,) int8 of ``TRAIN``, ``VALID`` and ``TEST``."""
+
+    def apply(self, interactions: Interactions) -> Split:
+        """Return the split of ``interactions``."""
+        return Split.from_parts(interactions, self.assign(interactions))
