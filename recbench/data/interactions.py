@@ -66,7 +66,8 @@ class Interactions:
 
         Raises:
             DataError: A column or an id is missing, an id is a fraction, a rating or timestamp is not a finite
-                number, or a pair of user and item occurs twice. The message names the row.
+                number, a part is none of the three, or a pair of user and item occurs twice. The message names
+                the row.
             EmptyDatasetError: The frame has no rows.
         """
         for name, column in (("user", user), ("item", item), ("part", part)):
@@ -79,7 +80,7 @@ class Interactions:
         items, item_vocabulary = _index(frame[item], "item")
         ratings = _numbers(frame, rating, "rating", np.float32)
         timestamps = _numbers(frame, timestamp, "timestamp", np.int64)
-        parts = _numbers(frame, part, "part", np.int8)
+        parts = _parts(frame, part)
         _refuse_duplicates(users, items, user_vocabulary, item_vocabulary)
         order = np.lexsort((users,)) if timestamps is None else np.lexsort((items, timestamps, users))
 
@@ -156,7 +157,7 @@ def _index(column: pd.Series, kind: str) -> tuple[np.ndarray, Vocabulary]:
         raise DataError(f"row {_first(column.isna())}: the {kind} id is missing.")
     if pd.api.types.is_float_dtype(column.dtype):
         raise DataError(
-            f"the {kind} ids are fractions ({column.iloc[0]!r}, ...): ids are opaque; "
+            f"the {kind} ids are fractions ({column.iloc[0]}, ...): ids are opaque; "
             "read the column as text or as whole numbers."
         )
     codes, uniques = pd.factorize(column)
@@ -174,13 +175,13 @@ def _numbers(frame: pd.DataFrame, name: str | None, kind: str, dtype: type) -> n
         return None
     column = frame[name]
     if not pd.api.types.is_numeric_dtype(column.dtype):
-        raise DataError(f"the column {name!r} ({kind}) holds {column.iloc[0]!r}: it should be numbers.")
+        odd = column[pd.to_numeric(column, errors="coerce").isna()]
+        example = (column if odd.empty else odd).iloc[0]
+        raise DataError(f"the column {name!r} ({kind}) holds {example!r}: it should be numbers.")
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     bad = ~np.isfinite(values)
     if bad.any():
-        raise DataError(
-            f"row {_first(bad)}: the {kind} is {values[np.argmax(bad)]}; it should be a finite number."
-        )
+        raise DataError(f"row {_first(bad)}: the {kind} is {values[np.argmax(bad)]}; it should be a finite number.")
     if np.issubdtype(dtype, np.integer):
         if pd.api.types.is_integer_dtype(column.dtype):
             return column.to_numpy(dtype=dtype, copy=True)
@@ -189,6 +190,18 @@ def _numbers(frame: pd.DataFrame, name: str | None, kind: str, dtype: type) -> n
             first = int(np.argmax(fractions))
             raise DataError(f"row {first}: the {kind} {values[first]} should be a whole number.")
     return values.astype(dtype)
+
+
+def _parts(frame: pd.DataFrame, name: str | None) -> np.ndarray | None:
+    """Return the column of the published split as int8, or None where the frame has none."""
+    parts = _numbers(frame, name, "part", np.int64)
+    if parts is None:
+        return None
+    wrong = ~np.isin(parts, (TRAIN, VALID, TEST))
+    if wrong.any():
+        first = _first(wrong)
+        raise DataError(f"row {first}: the part is {parts[first]}; it should be 0 (train), 1 (valid) or 2 (test).")
+    return parts.astype(np.int8)
 
 
 def _refuse_duplicates(

@@ -156,21 +156,14 @@ class _Text:
             header=None,
             names=list(range(n_fields)),
             usecols=sorted(set(places.values())),
-            skiprows=self._header_lines(),
+            skiprows=int(self.layout.header),
             dtype=str,
             na_filter=False,
             quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE,
             lineterminator="\n",
-            skip_blank_lines=False,
             engine="c",
             encoding="utf-8",
         )
-
-    def _header_lines(self) -> int:
-        if not self.layout.header:
-            return 0
-        _, header = self.record(0)
-        return header.count(b"\n") + 1
 
     def _separators(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield, block by block, where fields end (int64) and whether there a record ends too (bool)."""
@@ -193,10 +186,10 @@ class _Text:
         quotes = np.flatnonzero(data == _QUOTE)
         openings, closings = quotes[0::2], quotes[1::2]
         borders = np.array([ord(self.delimiter), _NEWLINE, _QUOTE], dtype=np.uint8)
-        before = data[openings - 1]
+        before = data[openings - 1]  # For the very first byte that is the last one, a line feed.
         stray = np.concatenate(
             [
-                openings[(openings > 0) & ~np.isin(before, borders)],
+                openings[~np.isin(before, borders)],
                 closings[~np.isin(data[closings + 1], borders)],
             ]
         )

@@ -1,5 +1,5 @@
 """Metrics by name; a metric's convention is its name, never an option."""
 
-from recbench.metrics.base import MetricName, parse, register, registry
+from recbench.metrics.base import MetricName, MetricText, parse, register, registry
 
-__all__ = ["MetricName", "parse", "register", "registry"]
+__all__ = ["MetricName", "MetricText", "parse", "register", "registry"]

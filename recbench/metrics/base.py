@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator
 from torch import Tensor
 
 from recbench.errors import ConfigError
@@ -23,15 +24,18 @@ that user, left out of the mean). ``lists``: ``f(ranking, k) -> ()``, one value 
 """
 
 
-def register(name: str, *, computes: Computes = "user", cut: bool = True) -> Callable[[Any], Any]:
+def register(
+    name: str, *, computes: Computes = "user", cut: bool = True, better: Literal["higher", "lower"] = "higher"
+) -> Callable[[Any], Any]:
     """Return the decorator that registers a metric.
 
     Args:
         name: How it is written before the ``@``.
         computes: See ``Computes``.
         cut: Whether it is cut at k (``ndcg@10``) or has none (``auc``).
+        better: Which values win a comparison and early stopping.
     """
-    return registry.register(name, computes=computes, cut=cut)
+    return registry.register(name, computes=computes, cut=cut, better=better)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,11 @@ class MetricName:
 
     name: str
     k: int | None
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, -1 where lower is."""
+        return 1 if registry.entry(self.name).traits["better"] == "higher" else -1
 
     def __str__(self) -> str:
         return self.name if self.k is None else f"{self.name}@{self.k}"
@@ -60,3 +69,14 @@ def parse(text: str) -> MetricName:
     if not entry.traits["cut"] and k is not None:
         raise ConfigError(f"metric {text!r}: is not cut at k; write {match[1]!r}.")
     return MetricName(match[1], None if k is None else int(k))
+
+
+def _check(text: str) -> str:
+    try:
+        return str(parse(text))
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+MetricText = Annotated[str, AfterValidator(_check)]
+"""The type of an option that names a metric with its cut."""

@@ -13,8 +13,8 @@ from recbench.data import Interactions, UserBatch
 from recbench.errors import ConfigError
 from recbench.options import Config
 
-BLOCK_NUMBERS = 2**24
-"""Numbers that a gradient model holds at a time while it scores all items."""
+BLOCK_NUMBERS = 2**19
+"""Numbers that a gradient model holds at a time while it scores all items: few enough to stay in the cache."""
 
 
 class Model(nn.Module, ABC):

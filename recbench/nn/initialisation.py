@@ -1,37 +1,47 @@
-"""First values of parameters, each from its own counter-based stream."""
+"""Layers with their first values, each from its own counter-based stream."""
 
 from __future__ import annotations
 
 import math
 
-import torch
 from torch import nn
 
 from recbench.randomness import generator
 
 
-def normal_(module: nn.Module, std: float, seed: int, *purpose: str) -> None:
-    """Fill the weight of an embedding with N(0, std)."""
-    weight = module.weight
-    assert isinstance(weight, torch.Tensor)
-    nn.init.normal_(weight, std=std, generator=generator(seed, "init", *purpose))
+def zero_embedding(n_rows: int, dim: int) -> nn.Embedding:
+    """Return a table of zeros, (n_rows, dim)."""
+    table = nn.utils.skip_init(nn.Embedding, n_rows, dim)
+    nn.init.zeros_(table.weight)
+    return table
 
 
-def glorot_uniform_(module: nn.Linear, seed: int, *purpose: str) -> None:
-    """Fill a linear layer with U(-a, a), a = sqrt(6 / (fan_in + fan_out)), and its bias with zeros.
+def normal_embedding(n_rows: int, dim: int, std: float, seed: int, name: str) -> nn.Embedding:
+    """Return a table (n_rows, dim) filled with N(0, std)."""
+    table = nn.utils.skip_init(nn.Embedding, n_rows, dim)
+    nn.init.normal_(table.weight, std=std, generator=generator(seed, "init", name))
+    return table
+
+
+def glorot_linear(n_inputs: int, n_outputs: int, seed: int, name: str) -> nn.Linear:
+    """Return a layer with weights from U(-a, a), a = sqrt(6 / (n_inputs + n_outputs)), and biases of 0.
 
     Source: Glorot and Bengio, Understanding the Difficulty of Training Deep Feedforward Neural Networks,
     AISTATS 2010, equation 16.
     """
-    nn.init.xavier_uniform_(module.weight, generator=generator(seed, "init", *purpose))
-    nn.init.zeros_(module.bias)
+    return _uniform_linear(n_inputs, n_outputs, math.sqrt(6 / (n_inputs + n_outputs)), seed, name)
 
 
-def lecun_uniform_(module: nn.Linear, seed: int, *purpose: str) -> None:
-    """Fill a linear layer with U(-a, a), a = sqrt(3 / fan_in), and its bias with zeros.
+def lecun_linear(n_inputs: int, n_outputs: int, seed: int, name: str) -> nn.Linear:
+    """Return a layer with weights from U(-a, a), a = sqrt(3 / n_inputs), and biases of 0.
 
     Source: LeCun et al., Efficient BackProp, 1998, section 4.6.
     """
-    bound = math.sqrt(3 / module.in_features)
-    nn.init.uniform_(module.weight, -bound, bound, generator=generator(seed, "init", *purpose))
-    nn.init.zeros_(module.bias)
+    return _uniform_linear(n_inputs, n_outputs, math.sqrt(3 / n_inputs), seed, name)
+
+
+def _uniform_linear(n_inputs: int, n_outputs: int, bound: float, seed: int, name: str) -> nn.Linear:
+    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs)
+    nn.init.uniform_(layer.weight, -bound, bound, generator=generator(seed, "init", name))
+    nn.init.zeros_(layer.bias)
+    return layer

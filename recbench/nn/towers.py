@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbench.nn.initialisation import glorot_uniform_
+from recbench.nn.initialisation import glorot_linear
 
 
 class PairTower(nn.Module):
@@ -26,11 +26,11 @@ class PairTower(nn.Module):
             seed: Of the initialisation.
         """
         super().__init__()
-        self.linear = nn.ModuleList(nn.Linear(wide, narrow) for wide, narrow in zip(layers, layers[1:]))
+        self.linear = nn.ModuleList(
+            glorot_linear(wide, narrow, seed, f"tower {depth}")
+            for depth, (wide, narrow) in enumerate(zip(layers, layers[1:]))
+        )
         self.dropout = nn.Dropout(dropout)
-        for depth, layer in enumerate(self.linear):
-            assert isinstance(layer, nn.Linear)
-            glorot_uniform_(layer, seed, "tower", str(depth))
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return (B, C, layers[-1]) of users (B, D) with items (B, C, D) or (C, D)."""

@@ -1,0 +1,209 @@
+"""Files that are whole or not there: how everything that a run keeps is written, and read back as data alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import torch
+import yaml  # type: ignore[import-untyped]
+from torch import Tensor
+
+from recbench.errors import RunError
+
+if TYPE_CHECKING:
+    from recbench.data import Interactions
+
+SCHEMA_VERSION = 1
+"""Of every file that a run writes; what is written in another one is refused by name."""
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to, which takes the place of ``path`` once all of it is on disk.
+
+    Whatever happens before, ``path`` stays as it was and nothing else is left in its folder.
+
+    Raises:
+        RunError: The disk is full, or the folder cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        # Mode x takes no file or link that somebody else has put there.
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"{path}: cannot be written ({_reason(error)}).") from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write ``value`` as a whole; numbers that are not finite become null, which JSON has a word for."""
+    with replacing(path) as file:
+        file.write(json.dumps(finite(value), indent=2, allow_nan=False).encode() + b"\n")
+
+
+def finite(value: Any) -> Any:
+    """Return plain nested ``value`` with None for each number that is NaN or infinite."""
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what a run wrote to ``path``.
+
+    Raises:
+        RunError: It cannot be read, is not a whole JSON object, or is of another schema version.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({_reason(error)}).") from None
+    found = value.get("schema_version") if isinstance(value, dict) else None
+    if found != SCHEMA_VERSION:
+        raise RunError(
+            f"{path}: is of schema version {found}, and this recbench reads version {SCHEMA_VERSION}; "
+            "run the experiment again, or read it with the recbench that wrote it."
+        )
+    return value
+
+
+def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
+    """Write plain nested ``value``, its keys in the given order."""
+    head = f"# schema_version: {SCHEMA_VERSION}\n"
+    with replacing(path) as file:
+        file.write((head + yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True)).encode())
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the plain nested values of ``path``; a tag that asks for more than data is refused.
+
+    Raises:
+        RunError: It cannot be read, or is no mapping of plain values.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RunError(f"{path}: cannot be read ({_reason(error)}).") from None
+    if not isinstance(value, dict):
+        raise RunError(f"{path}: should hold a mapping, and holds {type(value).__name__}.")
+    return value
+
+
+def save_checkpoint(
+    folder: Path, model: str, state: Mapping[str, Tensor], train: Interactions, epoch: int | None
+) -> None:
+    """Write the parameters of a fitted model, and their checksum in the form that ``sha256sum -c`` reads.
+
+    Args:
+        folder: The run's.
+        model: Registered name of the model.
+        state: Its ``state_dict()``; tensors are kept as on the CPU.
+        train: What it was fitted on; only the fingerprint is kept.
+        epoch: The epoch whose parameters these are; None where there are no epochs.
+    """
+    path = folder / CHECKPOINT
+    plain = {
+        "schema_version": SCHEMA_VERSION,
+        "model": model,
+        "train": train.fingerprint,
+        "epoch": epoch,
+        "state_dict": {name: tensor.detach().cpu() for name, tensor in state.items()},
+    }
+    with replacing(path) as file:
+        try:
+            torch.save(plain, file)
+        except RuntimeError as error:
+            # What torch finds unexpected while it tidies up hides what the disk said.
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with replacing(_checksum(path)) as file:
+        file.write(f"{digest}  {path.name}\n".encode())
+
+
+def load_checkpoint(folder: str | Path, model: str, train: Interactions) -> dict[str, Tensor]:
+    """Return the ``state_dict`` of a finished run, its tensors on the CPU. Nothing but tensors is ever unpickled.
+
+    Args:
+        folder: The run's.
+        model: Registered name of the model that it must be of.
+        train: What it must have been fitted on.
+
+    Raises:
+        RunError: There is no checkpoint, it is damaged, holds other things than tensors and plain values, or is of
+            another model or other training data.
+    """
+    path = Path(folder) / CHECKPOINT
+    plain = _plain(path)
+    if plain["model"] != model:
+        raise RunError(f"{path}: holds the model {plain['model']!r}, and {model!r} is wanted.")
+    if plain["train"] != train.fingerprint:
+        raise RunError(
+            f"{path}: was fitted on other training data (fingerprint {plain['train'][:12]}..., here "
+            f"{train.fingerprint[:12]}...); use the same dataset.* and split.* options."
+        )
+    return plain["state_dict"]
+
+
+def _plain(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint holds, after its checksum; the one place that reads what torch has written."""
+    try:
+        expected = _checksum(path).read_text(encoding="utf-8").partition(" ")[0]
+        file = path.open("rb")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: cannot be read ({_reason(error)}); is {path.parent} a finished run?") from None
+    with file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != expected:
+            raise RunError(f"{path}: is damaged: its SHA-256 is {found[:12]}..., and {expected[:12]}... was written.")
+        file.seek(0)
+        try:
+            plain = torch.load(file, map_location="cpu", weights_only=True)
+        except (UnpicklingError, RuntimeError, EOFError, KeyError):
+            raise RunError(
+                f"{path}: is refused: it is no checkpoint of plain tensors, and could run code when read."
+            ) from None
+    version = plain.get("schema_version") if isinstance(plain, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RunError(f"{path}: is of schema version {version}, and this recbench reads version {SCHEMA_VERSION}.")
+    return plain
+
+
+def _checksum(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _reason(error: Exception) -> str:
+    """Return the reason in one line."""
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name in ``folder`` last through a loss of power, where the system has a way to do it."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

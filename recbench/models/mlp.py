@@ -1,0 +1,80 @@
+"""The perceptron half of neural collaborative filtering.
+
+Source: He et al., Neural Collaborative Filtering, WWW 2017, section 3.3, https://arxiv.org/abs/1708.05031;
+embeddings N(0, 0.01), Glorot-uniform towers and the LeCun-uniform output layer as in the authors' code.
+
+Shapes:
+    B users of a batch, C items of each (or of all), I items; a vector is layers[0] / 2 wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field
+from torch import Tensor
+
+from recbench.data import Interactions
+from recbench.models import GradientModel, register
+from recbench.nn.initialisation import lecun_linear, normal_embedding
+from recbench.nn.losses import NCFLossName
+from recbench.nn.towers import PairTower
+from recbench.options import Config
+
+
+def _check_layers(layers: tuple[int, ...]) -> tuple[int, ...]:
+    if len(layers) < 2 or layers[0] % 2 or min(layers) < 1:
+        raise ValueError("should be at least two positive widths, the first even (it is cut between user and item).")
+    return layers
+
+
+Layers = Annotated[tuple[int, ...], AfterValidator(_check_layers)]
+
+
+class MLPConfig(Config):
+    """Options of ``mlp``."""
+
+    layers: Layers = (64, 32, 16, 8)
+    """Widths of the tower from its input, a user's and an item's vector side by side, to its output."""
+
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of each layer's input that is zeroed in training."""
+
+    loss: NCFLossName = "bce"
+    """What is minimised: bce as in the paper, or bpr."""
+
+    reg: float = Field(0.0, ge=0)
+    """L2 on the rows of the batch, once an occurrence; the gradient of a row is ``reg`` times the row."""
+
+    init_std: float = Field(0.01, gt=0)
+    """Standard deviation of the first values of the vectors."""
+
+
+@register("mlp", config=MLPConfig)
+class MLP(GradientModel):
+    """A ReLU tower over a user's and an item's vector, and a linear output (equation 10)."""
+
+    config: MLPConfig
+    negatives_defaults: ClassVar[Mapping[str, Any]] = {"n_negatives": 4}
+
+    def __init__(self, config: MLPConfig, train: Interactions, seed: int = 0) -> None:
+        super().__init__(config, train, seed)
+        dim = config.layers[0] // 2
+        self.user = normal_embedding(self.n_users, dim, config.init_std, seed, "mlp user")
+        self.item = normal_embedding(self.n_items, dim, config.init_std, seed, "mlp item")
+        self.tower = PairTower(config.layers, config.dropout, seed)
+        self.output = lecun_linear(config.layers[-1], 1, seed, "output")
+
+    @property
+    def numbers_a_pair(self) -> int:
+        """The width of the tower's first layer."""
+        return self.config.layers[1]
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return the scores (B, C); see ``GradientModel.forward``."""
+        return self.output(self.tower(self.user(users), self.item(items)))[..., 0]
+
+    def penalty(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return the sum of squares of the looked-up rows."""
+        return self.user(users).square().sum() + self.item(items).square().sum()

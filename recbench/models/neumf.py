@@ -1,0 +1,130 @@
+"""Neural matrix factorisation: GMF and MLP side by side under one output.
+
+Source: He et al., Neural Collaborative Filtering, WWW 2017, sections 3.4 and 3.4.1,
+https://arxiv.org/abs/1708.05031; initialisation as in the authors' code.
+
+Shapes:
+    B users of a batch, C items of each (or of all), I items, D = dim; a tower's vector is layers[0] / 2 wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from recbench.data import Interactions
+from recbench.errors import ConfigError
+from recbench.files import load_checkpoint
+from recbench.models import GradientModel, register
+from recbench.models.mlp import Layers
+from recbench.nn.initialisation import lecun_linear, normal_embedding
+from recbench.nn.losses import NCFLossName
+from recbench.nn.towers import PairTower
+from recbench.options import Config
+
+
+class NeuMFConfig(Config):
+    """Options of ``neumf``."""
+
+    dim: int = Field(8, ge=1)
+    """Width of the GMF vectors."""
+
+    layers: Layers = (64, 32, 16, 8)
+    """Widths of the MLP tower from its input, a user's and an item's vector side by side, to its output."""
+
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of each tower layer's input that is zeroed in training."""
+
+    loss: NCFLossName = "bce"
+    """What is minimised: bce as in the paper, or bpr."""
+
+    reg: float = Field(0.0, ge=0)
+    """L2 on the rows of the batch, once an occurrence; the gradient of a row is ``reg`` times the row."""
+
+    init_std: float = Field(0.01, gt=0)
+    """Standard deviation of the first values of the vectors."""
+
+    pretrained_gmf: str | None = None
+    """Folder of a finished ``gmf`` run on the same split, to start from; goes with ``pretrained_mlp``."""
+
+    pretrained_mlp: str | None = None
+    """Folder of a finished ``mlp`` run on the same split, to start from; goes with ``pretrained_gmf``."""
+
+    alpha: float = Field(0.5, ge=0, le=1)
+    """Weight of the pre-trained GMF in the output layer; the MLP has the rest (equation 13)."""
+
+
+@register("neumf", config=NeuMFConfig)
+class NeuMF(GradientModel):
+    """A linear output over the GMF product and the MLP tower (equation 12; the sigmoid is part of the loss)."""
+
+    config: NeuMFConfig
+    negatives_defaults: ClassVar[Mapping[str, Any]] = {"n_negatives": 4}
+
+    def __init__(self, config: NeuMFConfig, train: Interactions, seed: int = 0) -> None:
+        super().__init__(config, train, seed)
+        tower_dim = config.layers[0] // 2
+        self.gmf_user = normal_embedding(self.n_users, config.dim, config.init_std, seed, "gmf user")
+        self.gmf_item = normal_embedding(self.n_items, config.dim, config.init_std, seed, "gmf item")
+        self.mlp_user = normal_embedding(self.n_users, tower_dim, config.init_std, seed, "mlp user")
+        self.mlp_item = normal_embedding(self.n_items, tower_dim, config.init_std, seed, "mlp item")
+        self.tower = PairTower(config.layers, config.dropout, seed)
+        self.output = lecun_linear(config.dim + config.layers[-1], 1, seed, "output")
+        if (config.pretrained_gmf is None) != (config.pretrained_mlp is None):
+            raise ConfigError("model.pretrained_gmf and model.pretrained_mlp go together: name both runs, or none.")
+        if config.pretrained_gmf is not None and config.pretrained_mlp is not None:
+            gmf = load_checkpoint(config.pretrained_gmf, "gmf", train)
+            mlp = load_checkpoint(config.pretrained_mlp, "mlp", train)
+            self.start_from(gmf, mlp)
+
+    def start_from(self, gmf: Mapping[str, Tensor], mlp: Mapping[str, Tensor]) -> None:
+        """Take the parameters of a trained ``GMF`` and a trained ``MLP``, their outputs weighted (equation 13).
+
+        Args:
+            gmf: ``state_dict`` of a GMF with the same ``dim``.
+            mlp: ``state_dict`` of an MLP with the same ``layers``.
+
+        Raises:
+            ConfigError: A shape does not fit.
+
+        Differs: the output bias is weighted like the output weights, as in the authors' code.
+        """
+        weights = {f"gmf_{side}.weight": gmf[f"{side}.weight"] for side in ("user", "item")}
+        weights |= {f"mlp_{side}.weight": mlp[f"{side}.weight"] for side in ("user", "item")}
+        weights |= {name: tensor for name, tensor in mlp.items() if name.startswith("tower.")}
+        alpha = self.config.alpha
+        weights["output.weight"] = torch.cat([alpha * gmf["output.weight"], (1 - alpha) * mlp["output.weight"]], 1)
+        weights["output.bias"] = alpha * gmf["output.bias"] + (1 - alpha) * mlp["output.bias"]
+        own = self.state_dict()
+        for name in sorted(own.keys() | weights.keys()):
+            mine = tuple(own[name].shape) if name in own else None
+            theirs = tuple(weights[name].shape) if name in weights else None
+            if mine != theirs:
+                raise ConfigError(
+                    f"the pre-trained runs do not fit: {name} is {theirs} there and {mine} here; "
+                    "choose the same model.dim and model.layers."
+                )
+        self.load_state_dict(weights)
+
+    @property
+    def numbers_a_pair(self) -> int:
+        """The width of the tower's first layer."""
+        return self.config.layers[1]
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return the scores (B, C); see ``GradientModel.forward``."""
+        gmf_weight, mlp_weight = self.output.weight.split([self.config.dim, self.config.layers[-1]], 1)
+        # The output over the concatenation, taken apart: no (B, C, D) product is needed for the linear half.
+        weighted, item = self.gmf_user(users) * gmf_weight, self.gmf_item(items)
+        dots = weighted @ item.T if items.dim() == 1 else (item * weighted[:, None, :]).sum(-1)
+        hidden = self.tower(self.mlp_user(users), self.mlp_item(items))
+        return dots + (hidden @ mlp_weight[0]) + self.output.bias
+
+    def penalty(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return the sum of squares of the looked-up rows."""
+        of_users = self.gmf_user(users).square().sum() + self.mlp_user(users).square().sum()
+        return of_users + self.gmf_item(items).square().sum() + self.mlp_item(items).square().sum()

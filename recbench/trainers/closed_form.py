@@ -1,0 +1,40 @@
+"""For models that learn in one go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from recbench.data import Split
+from recbench.models import Model
+from recbench.options import Config
+from recbench.trainers import EpochRecord, FitResult, Trainer, register
+
+if TYPE_CHECKING:
+    from recbench.negatives import Sampler
+
+
+class ClosedFormConfig(Config):
+    """Options of ``closed_form``: there are none."""
+
+
+@register("closed_form", config=ClosedFormConfig)
+class ClosedForm(Trainer):
+    """Calls the model's own ``fit()`` once; there are no epochs to choose from."""
+
+    def fit(
+        self,
+        model: Model,
+        split: Split,
+        *,
+        seed: int = 0,
+        negatives: Sampler | None = None,
+        validate: Callable[[Model], Mapping[str, float]] | None = None,
+        on_epoch: Callable[[EpochRecord], None] | None = None,
+        progress: bool = False,
+    ) -> FitResult:
+        """Fit ``model`` on ``split.train``; see ``Trainer.fit``. The other arguments have nothing to act on."""
+        started = time.perf_counter()
+        model.fit(split.train)
+        return FitResult(best_epoch=None, curve=(), seconds=time.perf_counter() - started)

@@ -1,0 +1,285 @@
+"""Training by stochastic gradients, epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import AfterValidator, Field
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from recbench import metrics
+from recbench.data import Interactions, Split
+from recbench.errors import ConfigError, DivergedError
+from recbench.metrics import MetricText
+from recbench.models import GradientModel, Model
+from recbench.negatives import Sampler
+from recbench.nn.losses import Loss, Scored, losses
+from recbench.options import Config, one_of
+from recbench.randomness import derive, generator
+from recbench.trainers import register
+from recbench.trainers.base import EpochRecord, FitResult, Trainer
+from recbench.trainers.optimizers import build_optimizer, optimizers
+
+CHECK_EVERY = 64
+"""Steps between two looks at the loss; a look waits for the device."""
+
+
+def _optimizer_name(name: str) -> str:
+    if name not in optimizers:
+        raise ValueError(f"should be {one_of(optimizers.names())}.")
+    return name
+
+
+class GradientConfig(Config):
+    """Options of ``gradient``."""
+
+    epochs: int = Field(100, ge=1)
+    """Passes over the training interactions, at most."""
+
+    batch_size: int = Field(2048, ge=1)
+    """Observed pairs a step; each comes with its negatives."""
+
+    optimizer: Annotated[str, AfterValidator(_optimizer_name)] = "adam"
+    """How parameters move: adam, lazy_adam, adagrad, sgd; see ``recbench list optimizers``."""
+
+    lr: float = Field(1e-3, gt=0)
+    """Learning rate."""
+
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rate falls over all steps of all epochs: not, or to zero."""
+
+    weight_decay: float = Field(0.0, ge=0)
+    """L2 on all parameters by the optimiser; ``model.reg`` is on the rows of the batch, in the loss."""
+
+    clip_norm: float | None = Field(None, gt=0)
+    """Largest norm of the whole gradient; null does not clip."""
+
+    selection: Literal["auto", "valid", "last", "test"] = "auto"
+    """Which epoch is kept: the best on validation, the last, or (only in experiments that say so) the best on
+    test; auto is valid where there is a validation part, else last."""
+
+    monitor: MetricText = "ndcg@10"
+    """Metric that chooses the epoch, one of ``evaluation.metrics``."""
+
+    patience: int | None = Field(10, ge=1)
+    """Evaluations without improvement after which training stops; null never stops early."""
+
+    evaluate_every: int = Field(1, ge=1)
+    """Epochs between two evaluations."""
+
+
+@register("gradient", config=GradientConfig)
+class Gradient(Trainer):
+    """Shuffles the pairs, draws negatives anew and steps, each epoch from its own counter-based randomness.
+
+    So an epoch's bits depend on the seed and the epoch's number alone, never on what was logged or evaluated.
+    """
+
+    config: GradientConfig
+
+    def fit(
+        self,
+        model: Model,
+        split: Split,
+        *,
+        seed: int = 0,
+        negatives: Sampler | None = None,
+        validate: Callable[[Model], Mapping[str, float]] | None = None,
+        on_epoch: Callable[[EpochRecord], None] | None = None,
+        progress: bool = False,
+    ) -> FitResult:
+        """Fit ``model`` on ``split.train`` and leave it with the parameters of the chosen epoch.
+
+        Args:
+            model: A ``GradientModel`` on its device.
+            split: Only the training part is learnt from.
+            seed: Of shuffling, negatives and dropout.
+            negatives: On the model's device; needed by ranking losses.
+            validate: Gives the metrics of the part that chooses the epoch.
+            on_epoch: Is told of each epoch.
+            progress: Whether to draw a progress bar where the output is a terminal.
+
+        Raises:
+            ConfigError: A ranking loss without negatives, or a selection without the part it needs.
+            DivergedError: The loss stopped being finite.
+        """
+        assert isinstance(model, GradientModel)
+        config = self.config
+        chosen = _Chosen(config, validate is not None)
+        begun = time.perf_counter()
+        steps = _Steps(model, split.train, config, seed, negatives)
+        curve = []
+        model.train()
+        for epoch in tqdm(
+            range(1, config.epochs + 1),
+            desc="fit",
+            unit="epoch",
+            delay=1,
+            leave=False,
+            disable=None if progress else True,
+        ):
+            values = steps.epoch(epoch)
+            evaluated = validate is not None and (epoch % config.evaluate_every == 0 or epoch == config.epochs)
+            if evaluated:
+                assert validate is not None
+                measured = validate(model)
+                part = "test" if chosen.selection == "test" else "valid"
+                values |= {f"{part}/{name}": value for name, value in measured.items()}
+                chosen.see(epoch, measured, model)
+            curve.append(EpochRecord(epoch, values))
+            if on_epoch is not None:
+                on_epoch(curve[-1])
+            if chosen.done:
+                break
+        best_epoch = chosen.restore(model, last=curve[-1].epoch)
+        model.eval()
+        return FitResult(best_epoch, tuple(curve), time.perf_counter() - begun)
+
+
+class _Steps:
+    """The steps of one training: pairs, optimiser, learning rate."""
+
+    def __init__(
+        self,
+        model: GradientModel,
+        train: Interactions,
+        config: GradientConfig,
+        seed: int,
+        negatives: Sampler | None,
+    ) -> None:
+        name = model.config.loss  # type: ignore[attr-defined]
+        entry = losses.entry(name)
+        self.on_ratings = entry.traits["target"] == "ratings"
+        if self.on_ratings and train.ratings is None:
+            raise ConfigError(f"model.loss = {name!r}: learns from ratings, and the data set has none; try 'bpr'.")
+        if not self.on_ratings and negatives is None:
+            raise ConfigError(f"model.loss = {name!r}: needs negatives.")
+        self.loss: Loss = entry.target
+        self.model = model
+        self.config = config
+        self.seed = seed
+        self.negatives = negatives
+        self.users = train.users.to(model.device)
+        self.items = train.items.to(model.device)
+        self.ratings = train.ratings.to(model.device) if self.on_ratings and train.ratings is not None else None
+        self.optimizer = build_optimizer(config.optimizer, model, config.lr, config.weight_decay)
+        self.steps_an_epoch = math.ceil(len(train) / config.batch_size)
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """Take all steps of one epoch and return its mean loss and last learning rate."""
+        device = self.model.device
+        total = torch.zeros((), dtype=torch.float64, device=device)
+        rng_devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=rng_devices):
+            torch.manual_seed(derive(self.seed, "dropout", epoch))
+            for step, (index, stream) in enumerate(self._batches(epoch)):
+                lr = self._lr((epoch - 1) * self.steps_an_epoch + step)
+                loss = self._batch_loss(index, stream)
+                self.optimizer.zero_grad()
+                loss.backward()
+                if self.config.clip_norm is not None:
+                    torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+                self.optimizer.step(lr)
+                total += loss.detach().double() * len(index)
+                if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps_an_epoch:
+                    self._refuse_divergence(total, epoch, step + 1, lr)
+        return {"loss": float(total) / len(self.users), "lr": lr}
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, torch.Generator]]:
+        """Yield the indices of each batch's pairs, and the stream of its negatives."""
+        device = self.model.device
+        order = torch.randperm(
+            len(self.users), generator=generator(self.seed, "shuffle", epoch, device=device), device=device
+        )
+        stream = generator(self.seed, "negatives", epoch, device=device)
+        for index in order.split(self.config.batch_size):
+            yield index, stream
+
+    def _batch_loss(self, index: Tensor, stream: torch.Generator) -> Tensor:
+        users, items = self.users[index], self.items[index]
+        if self.on_ratings:
+            assert self.ratings is not None
+            asked = items[:, None]
+            loss = self.loss(Scored(self.model(users, asked)[:, 0], ratings=self.ratings[index]))
+        else:
+            assert self.negatives is not None
+            drawn = self.negatives.sample(users, items, stream)
+            if drawn.items.dim() == 1:
+                asked = drawn.items
+                scores = self.model(users, asked)
+                positive, negative = scores.diagonal(), scores
+            else:
+                asked = torch.cat([items[:, None], drawn.items], 1)
+                scores = self.model(users, asked)
+                positive, negative = scores[:, 0], scores[:, 1:]
+            loss = self.loss(Scored(positive, negative, drawn.keep, drawn.log_q))
+        reg = self.model.config.reg  # type: ignore[attr-defined]
+        return loss + reg / 2 / len(users) * self.model.penalty(users, asked) if reg else loss
+
+    def _lr(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0 over all epochs."""
+        passed = step / (self.steps_an_epoch * self.config.epochs)
+        if self.config.schedule == "linear":
+            return self.config.lr * (1 - passed)
+        if self.config.schedule == "cosine":
+            return self.config.lr * (1 + math.cos(math.pi * passed)) / 2
+        return self.config.lr
+
+    def _refuse_divergence(self, total: Tensor, epoch: int, step: int, lr: float) -> None:
+        if not math.isfinite(float(total)):
+            raise DivergedError(
+                f"the loss of {type(self.model).__name__} is no longer finite in epoch {epoch}, by step {step} of "
+                f"{self.steps_an_epoch} (lr {lr:g}). Lower trainer.lr, or set trainer.clip_norm=1."
+            )
+
+
+class _Chosen:
+    """Which epoch is kept, and when there is no use in going on."""
+
+    def __init__(self, config: GradientConfig, has_validation: bool) -> None:
+        self.monitor = config.monitor
+        self.patience = config.patience
+        self.selection = config.selection
+        if self.selection == "auto":
+            self.selection = "valid" if has_validation else "last"
+        if self.selection != "last" and not has_validation:
+            raise ConfigError(
+                f"trainer.selection = {self.selection!r}: the split has no such part; use 'last', or a split with one."
+            )
+        self.best_value = -math.inf
+        self.best_epoch: int | None = None
+        self.best_state: dict[str, Tensor] = {}
+        self.waited = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether ``patience`` evaluations in a row were no better than the best."""
+        return self.selection != "last" and self.patience is not None and self.waited >= self.patience
+
+    def see(self, epoch: int, measured: Mapping[str, float], model: Model) -> None:
+        """Keep the parameters where the monitored metric is better than ever; of equals the earlier stays."""
+        if self.selection == "last":
+            return
+        found = [value for name, value in measured.items() if name.partition("[")[0] == self.monitor]
+        if not found:
+            raise ConfigError(
+                f"trainer.monitor = {self.monitor!r}: is not measured; add it to evaluation.metrics or choose one of: "
+                f"{', '.join(measured)}."
+            )
+        value = found[0] * metrics.parse(self.monitor).sign
+        self.waited += 1
+        if value > self.best_value:
+            self.best_value, self.best_epoch, self.waited = value, epoch, 0
+            self.best_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    def restore(self, model: Model, last: int) -> int:
+        """Give ``model`` the chosen epoch's parameters and return that epoch."""
+        if self.best_epoch is None:
+            return last
+        model.load_state_dict(self.best_state)
+        return self.best_epoch

@@ -1,0 +1,21 @@
+"""What every test has: one thread a worker, no output folder of the user's, and the real data where it is there."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+DATA = Path(os.environ.get("RECBENCH_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Give the folder of published data sets; RECBENCH_TEST_DATA names it."""
+    if not DATA.is_dir():
+        pytest.skip(f"no published data in {DATA}: set RECBENCH_TEST_DATA to a folder laid out like a mirror.")
+    return DATA

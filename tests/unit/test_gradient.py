@@ -1,0 +1,252 @@
+"""The gradient trainer and its optimisers against plain PyTorch loops."""
+
+import math
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from recbench import models, negatives, splits, trainers
+from recbench.data import Interactions
+from recbench.errors import ConfigError, DivergedError
+from recbench.randomness import generator
+from recbench.trainers.optimizers import RowwiseAdagrad, build_optimizer
+
+
+def split(valid=0.2):
+    stream = torch.Generator().manual_seed(0)
+    taken = torch.rand(24, 16, generator=stream) < 0.4
+    users, items = torch.nonzero(taken, as_tuple=True)
+    frame = pd.DataFrame({"user": users.numpy(), "item": items.numpy()})
+    frame["rating"] = 1.0 + (frame["user"] + frame["item"]) % 5
+    return splits.build("random", valid=valid).apply(Interactions.from_frame(frame))
+
+
+def fitted(data, model="mf", seed=0, validate=None, on_epoch=None, negative="uniform", model_options=None, **options):
+    network = models.build(model, data.train, seed, **(model_options or {}))
+    sampler = negatives.build(negative, data.train) if negative else None
+    trainer = trainers.build("gradient", **({"epochs": 3, "batch_size": 16} | options))
+    result = trainer.fit(network, data, seed=seed, negatives=sampler, validate=validate, on_epoch=on_epoch)
+    return network, result
+
+
+def test_ten_steps_equal_a_plain_loop():
+    """BPR with L2, Adam, 10 steps: the same numbers as autograd over the formulas, in the same order."""
+    data = split()
+    options = {"dim": 4, "biases": False, "loss": "bpr", "reg": 0.1}
+    batch = math.ceil(len(data.train) / 10)
+    network, _ = fitted(data, model_options=options, epochs=1, batch_size=batch, optimizer="adam", lr=0.01)
+
+    plain = models.build("mf", data.train, 0, **options)
+    user, item = plain.user.weight.detach().clone(), plain.item.weight.detach().clone()
+    user.requires_grad_(), item.requires_grad_()
+    adam = torch.optim.Adam([user, item], lr=0.01)
+    order = torch.randperm(len(data.train), generator=generator(0, "shuffle", 1))
+    stream = generator(0, "negatives", 1)
+    sampler = negatives.build("uniform", data.train)
+    for index in order.split(batch):
+        users, positives = data.train.users[index], data.train.items[index]
+        drawn = sampler.sample(users, positives, stream).items
+        p, q, n = user[users], item[positives], item[drawn]
+        margin = (p * q).sum(1)[:, None] - (p[:, None] * n).sum(2)
+        loss = -torch.nn.functional.logsigmoid(margin).mean()
+        loss = loss + 0.1 / 2 * (p.square().sum() + q.square().sum() + n.square().sum()) / len(users)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    assert len(order.split(batch)) == 10
+    torch.testing.assert_close(network.user.weight, user, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(network.item.weight, item, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "lazy_adam", "adagrad"])
+@pytest.mark.parametrize("model", ["mf", "neumf"])
+def test_the_same_seed_gives_the_same_bits_and_another_others(name, model):
+    data = split()
+    first, _ = fitted(data, model, optimizer=name)
+    again, _ = fitted(data, model, optimizer=name)
+    other, _ = fitted(data, model, seed=1, optimizer=name)
+    for key, value in first.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key]), key
+    assert any(not torch.equal(value, other.state_dict()[key]) for key, value in first.state_dict().items())
+
+
+def test_what_is_watched_or_told_changes_no_bit():
+    data = split()
+    alone, _ = fitted(data, "neumf", selection="last", model_options={"dropout": 0.5})
+    torch.manual_seed(123)
+    watched, _ = fitted(
+        data,
+        "neumf",
+        selection="last",
+        model_options={"dropout": 0.5},
+        validate=lambda model: {"ndcg@10": float(torch.rand(()))},
+        on_epoch=lambda record: torch.rand(7),
+    )
+    for key, value in alone.state_dict().items():
+        assert torch.equal(value, watched.state_dict()[key]), key
+
+
+def test_training_does_not_disturb_the_global_generator():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fitted(split(), "neumf", model_options={"dropout": 0.5})
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_best_epoch_is_restored_and_of_equals_the_earlier():
+    data = split()
+    script = iter([0.1, 0.3, 0.3, 0.2, 0.1])
+    states = []
+
+    def validate(model):
+        states.append({key: value.clone() for key, value in model.state_dict().items()})
+        return {"ndcg@10": next(script)}
+
+    network, result = fitted(data, epochs=5, validate=validate)
+    assert result.best_epoch == 2
+    assert [record.values["valid/ndcg@10"] for record in result.curve] == [0.1, 0.3, 0.3, 0.2, 0.1]
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, states[1][key])
+
+
+def test_patience_stops_after_so_many_evaluations_without_improvement():
+    script = iter([0.5, 0.4, 0.4, 0.4, 0.4])
+    _, result = fitted(split(), epochs=5, patience=2, validate=lambda model: {"ndcg@10": next(script)})
+    assert len(result.curve) == 3 and result.best_epoch == 1
+
+
+def test_a_lower_rmse_is_better():
+    script = iter([0.9, 0.8, 1.0])
+    _, result = fitted(
+        split(), model_options={"loss": "mse"}, negative=None, monitor="rmse", validate=lambda _: {"rmse": next(script)}
+    )
+    assert result.best_epoch == 2
+
+
+def test_without_validation_the_last_epoch_stays():
+    _, result = fitted(split(valid=0.0), epochs=2)
+    assert result.best_epoch == 2 and len(result.curve) == 2
+
+
+def test_an_epoch_and_the_last_one_are_evaluated_every_n():
+    seen = []
+    _, result = fitted(split(), epochs=5, evaluate_every=2, validate=lambda _: seen.append(1) or {"ndcg@10": 0.0})
+    assert ["valid/ndcg@10" in record.values for record in result.curve] == [False, True, False, True, True]
+
+
+def test_mse_learns_the_ratings():
+    data = split()
+    network, _ = fitted(data, model_options={"loss": "mse"}, negative=None, epochs=200, lr=0.2, optimizer="adagrad")
+    with torch.no_grad():
+        predicted = network.predict(data.train.users, data.train.items)
+    constant = float((data.train.ratings - data.train.ratings.mean()).square().mean())
+    assert float((predicted - data.train.ratings).square().mean()) < constant / 4
+
+
+@pytest.mark.parametrize(
+    "schedule, expected",
+    [("constant", [1.0, 1.0, 1.0]), ("linear", [2 / 3, 1 / 3, 0.0]), ("cosine", [0.75, 0.25, 0.0])],
+)
+def test_schedules(schedule, expected):
+    """The rate after each of three epochs, when the last step of n in an epoch has passed."""
+    data = split()
+    _, result = fitted(data, batch_size=1, lr=1.0, schedule=schedule, model_options={"dim": 1}, optimizer="adagrad")
+    assert [record.values["lr"] for record in result.curve] == pytest.approx(expected, abs=0.02)
+
+
+def test_clipping_bounds_the_gradient():
+    data = split()
+    before = models.build("mf", data.train, 0, dim=4).state_dict()
+    network, _ = fitted(
+        data, model_options={"dim": 4}, epochs=1, batch_size=10_000, optimizer="sgd", lr=1.0, clip_norm=1e-3
+    )
+    moved = sum((value - before[key]).square().sum() for key, value in network.state_dict().items())
+    assert float(moved) ** 0.5 == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_loss_that_is_not_finite_stops_and_says_where():
+    with pytest.raises(DivergedError) as error:
+        fitted(split(), model_options={"loss": "mse"}, negative=None, optimizer="sgd", lr=1e30)
+    assert str(error.value).startswith("the loss of MF is no longer finite in epoch 1, by step ")
+    assert str(error.value).endswith("(lr 1e+30). Lower trainer.lr, or set trainer.clip_norm=1.")
+
+
+def test_errors_say_what_to_write():
+    data = split(valid=0.0)
+    with pytest.raises(ConfigError) as error:
+        fitted(data, selection="valid")
+    assert str(error.value) == (
+        "trainer.selection = 'valid': the split has no such part; use 'last', or a split with one."
+    )
+    with pytest.raises(ConfigError) as error:
+        fitted(split(), monitor="mrr@5", validate=lambda _: {"ndcg@10": 0.5, "hr@10": 1.0})
+    assert str(error.value) == (
+        "trainer.monitor = 'mrr@5': is not measured; add it to evaluation.metrics or choose one of: ndcg@10, hr@10."
+    )
+    with pytest.raises(ConfigError) as error:
+        fitted(split(), negative=None)
+    assert str(error.value) == "model.loss = 'bpr': needs negatives."
+    with pytest.raises(ConfigError) as error:
+        fitted(split(), optimizer="adagrad", weight_decay=0.1)
+    assert str(error.value) == (
+        "trainer.weight_decay = 0.1: acts on all rows, and 'adagrad' moves only those of the batch; "
+        "use model.reg, or trainer.optimizer=adam."
+    )
+    with pytest.raises(ConfigError) as error:
+        trainers.build("gradient", optimizer="adma")
+    assert "optimizer = 'adma': should be 'adagrad', 'adam', 'lazy_adam' or 'sgd'." in str(error.value)
+
+
+def test_ratings_are_needed_for_mse():
+    frame = pd.DataFrame({"user": ["a", "b"], "item": ["x", "y"]})
+    data = splits.build("random", test=0.0, valid=0.0).apply(Interactions.from_frame(frame))
+    with pytest.raises(ConfigError) as error:
+        fitted(data, model_options={"loss": "mse"}, negative=None)
+    assert str(error.value) == "model.loss = 'mse': learns from ratings, and the data set has none; try 'bpr'."
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_rowwise_adagrad_by_hand(sparse):
+    table = nn.Embedding(3, 2, sparse=sparse)
+    nn.init.zeros_(table.weight)
+    optimizer = RowwiseAdagrad([table.weight], lr=0.5)
+    for _ in range(2):
+        optimizer.zero_grad()
+        # Row 1 twice: its gradient is (2 * 3, 2 * 4); the mean square of (6, 8) is 50.
+        (table(torch.tensor([1, 1])) * torch.tensor([3.0, 4.0])).sum().backward()
+        optimizer.step()
+    expected = -0.5 * torch.tensor([6.0, 8.0]) * (1 / math.sqrt(50) + 1 / math.sqrt(100))
+    torch.testing.assert_close(table.weight.detach(), torch.stack([torch.zeros(2), expected, torch.zeros(2)]))
+
+
+@pytest.mark.parametrize("name, moves", [("adam", True), ("lazy_adam", False), ("adagrad", False)])
+def test_only_dense_optimisers_move_rows_outside_the_batch(name, moves):
+    """Adam's momentum goes on moving a row after its batch; the lazy ones leave it."""
+    model = nn.Sequential(nn.Embedding(2, 3))
+    optimizer = build_optimizer(name, model, 0.1, 0.0)
+    positions = []
+    for row in (0, 1):
+        optimizer.zero_grad()
+        model(torch.tensor([row])).sum().backward()
+        optimizer.step(0.1)
+        positions.append(model[0].weight.detach()[0].clone())
+    assert torch.equal(positions[0], positions[1]) is not moves
+
+
+def test_weight_decay_moves_all_rows_towards_zero():
+    """Adam's first step is the learning rate in the direction of the gradient, here of the decay alone."""
+    model = nn.Sequential(nn.Embedding(2, 3))
+    before = model[0].weight.detach().clone()
+    optimizer = build_optimizer("adam", model, 0.1, 0.5)
+    optimizer.zero_grad()
+    (0 * model(torch.tensor([0])).sum()).backward()
+    optimizer.step(0.1)
+    torch.testing.assert_close(model[0].weight.detach(), before - 0.1 * before.sign())
+
+
+def test_a_dense_step_over_a_large_table_is_warned_of(caplog):
+    build_optimizer("adam", nn.Sequential(nn.Embedding(2**20, 2)), 0.1, 0.0)
+    assert "trainer.optimizer=adam steps over all 1,048,576 rows of a table in each batch" in caplog.text
