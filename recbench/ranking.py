@@ -82,7 +82,7 @@ def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) 
     found = min(k + 1, n_columns)
     values, columns = torch.topk(scores, found, dim=1)
     equal = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)
-    if n_columns > k:
+    if found < n_columns:
         # Only where equal scores lie on both sides of the cut do all columns have to be compared.
         rows = torch.nonzero(equal[:, k - 1]).flatten()
         precedence = ties.precedence(users[rows], _of_rows(items, rows))

@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
 from recbench.errors import ConfigError
-from recbench.options import Config, did_you_mean
+from recbench.options import Config, did_you_mean, one_of
 
 T = TypeVar("T")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$")
@@ -28,6 +31,11 @@ class Entry(Generic[T]):
     traits: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def options(self) -> type[Config]:
+        """The type of its options; that without any where it has none."""
+        return self.config or Config
+
+    @property
     def summary(self) -> str:
         """The first line of the part's docstring."""
         return (inspect.getdoc(self.target) or "").partition("\n")[0]
@@ -39,7 +47,7 @@ class Entry(Generic[T]):
 
     def configure(self, options: Mapping[str, Any]) -> Config:
         """Return the part's typed options; every mistake is reported at once as a ``ConfigError``."""
-        return (self.config or Config).from_mapping(options, f"{self.kind} {self.name!r}")
+        return self.options.from_mapping(options, f"{self.kind} {self.name!r}")
 
 
 class Registry(Generic[T]):
@@ -116,19 +124,53 @@ class Registry(Generic[T]):
         for entry in self._entries.values():
             if entry.config is type(config):
                 return entry
-        raise ConfigError(
-            f"{type(config).__name__} configures no {self.kind}. Known: {', '.join(self.names())}."
-        )
+        raise ConfigError(f"{type(config).__name__} configures no {self.kind}. Known: {', '.join(self.names())}.")
 
     def build(self, name: str, /, *arguments: Any, **options: Any) -> T:
         """Return the part made from its options and ``arguments``: ``models.build("mf", train, dim=64)``."""
         entry = self.entry(name)
         return entry.target(entry.configure(options), *arguments)
 
+    def make(self, config: Config, *arguments: Any) -> T:
+        """Return the part that ``config`` configures, made from it and ``arguments``."""
+        return self.entry_of(config).target(config, *arguments)
+
     def _load(self) -> None:
         if self._loaded:
             return
+        # Set before: a module may look up the registry that it is imported for.
         self._loaded = True
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
-            importlib.import_module(f"{self.package}.{module.name}")
+        try:
+            package = importlib.import_module(self.package)
+            for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
+                importlib.import_module(f"{self.package}.{module.name}")
+        except BaseException:
+            self._loaded = False
+            raise
+
+
+class OneOf:
+    """Marks an option that names a registered part: ``Annotated[str, OneOf(losses)]``."""
+
+    def __init__(self, registry: Registry[Any], *without: str) -> None:
+        """Allow all names of ``registry`` but those in ``without``."""
+        self.registry = registry
+        self.without = without
+
+    def names(self) -> list[str]:
+        """Return the allowed names, sorted."""
+        return [name for name in self.registry.names() if name not in self.without]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check the name where the options are made."""
+        return core_schema.no_info_after_validator_function(self, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """List the names where the options are described."""
+        return {**handler(schema), "enum": self.names()}
+
+    def __call__(self, name: str) -> str:
+        """Return ``name``, or raise a ``ValueError`` that lists the allowed ones."""
+        if name not in self.names():
+            raise ValueError(f"should be {one_of(self.names())}.")
+        return name

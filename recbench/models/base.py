@@ -102,7 +102,7 @@ class Model(nn.Module, ABC):
         if bool((users < 0).any()):
             raise ConfigError(
                 f"{type(self).__name__} cannot score a user it was not trained on. "
-                "Models that can: item_knn, popularity, user_knn."
+                "Choose a model that goes by the history alone, such as item_knn or user_knn."
             )
 
 

@@ -8,11 +8,9 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import AfterValidator
 from torch import Tensor
 
-from recbench.options import one_of
-from recbench.registry import Registry
+from recbench.registry import OneOf, Registry
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,20 +37,10 @@ Loss = Callable[[Scored], Tensor]
 losses: Registry[Tensor] = Registry("loss", "recbench.nn.losses")
 
 
-def _known_but(*without: str) -> AfterValidator:
-    def check(name: str) -> str:
-        known = [known for known in losses.names() if known not in without]
-        if name not in known:
-            raise ValueError(f"should be {one_of(known)}.")
-        return name
-
-    return AfterValidator(check)
-
-
-LossName = Annotated[str, _known_but()]
+LossName = Annotated[str, OneOf(losses)]
 """The name of any registered loss."""
 
-NCFLossName = Annotated[str, _known_but("mse", "sampled_softmax")]
+NCFLossName = Annotated[str, OneOf(losses, "mse", "sampled_softmax")]
 """The name of a loss over a few negatives a positive: a network is run for each, so thousands are too many."""
 
 

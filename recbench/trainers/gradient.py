@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Literal
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -19,20 +19,15 @@ from recbench.metrics import MetricText
 from recbench.models import GradientModel, Model
 from recbench.negatives import Sampler
 from recbench.nn.losses import Loss, Scored, losses
-from recbench.options import Config, one_of
+from recbench.options import Config
 from recbench.randomness import derive, generator
+from recbench.registry import OneOf
 from recbench.trainers import register
 from recbench.trainers.base import EpochRecord, FitResult, Trainer
 from recbench.trainers.optimizers import build_optimizer, optimizers
 
 CHECK_EVERY = 64
 """Steps between two looks at the loss; a look waits for the device."""
-
-
-def _optimizer_name(name: str) -> str:
-    if name not in optimizers:
-        raise ValueError(f"should be {one_of(optimizers.names())}.")
-    return name
 
 
 class GradientConfig(Config):
@@ -44,7 +39,7 @@ class GradientConfig(Config):
     batch_size: int = Field(2048, ge=1)
     """Observed pairs a step; each comes with its negatives."""
 
-    optimizer: Annotated[str, AfterValidator(_optimizer_name)] = "adam"
+    optimizer: Annotated[str, OneOf(optimizers)] = "adam"
     """How parameters move: adam, lazy_adam, adagrad, sgd; see ``recbench list optimizers``."""
 
     lr: float = Field(1e-3, gt=0)

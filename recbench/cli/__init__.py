@@ -1,0 +1,108 @@
+"""The command ``recbench``: finds the sub-command, and turns what it raises into an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import recbench
+from recbench.errors import ConfigError, DataError, RunError
+from recbench.options import did_you_mean
+
+COMMANDS = {
+    "run": ("run", "run one experiment, or with -m a sweep"),
+    "compare": ("compare", "compare finished runs in a table"),
+    "recommend": ("recommend", "recommend items with a finished run"),
+    "list": ("listing", "list models, datasets, splits, trainers, negatives, metrics, losses, optimizers"),
+    "config": ("config", "show the resolved configuration and where each value comes from"),
+    "board": ("board", "open TensorBoard on what was run"),
+}
+"""Name to the module here that has the command, and what it does."""
+
+_HELP = """\
+usage: recbench COMMAND ...
+
+{commands}
+
+one experiment; what is left out has its default:
+  recbench run dataset=ml-100k model=mf
+  recbench run model=neumf model.dim=16 trainer.lr=0.01 seed=1
+
+a sweep over all combinations; what is done already is skipped when it is typed again:
+  recbench run -m model=popularity,item_knn,mf seed=0,1,2
+  recbench run -m model=mf model.dim=8,16,32 --dry-run
+
+your own data, columns user, item and, if there are any, rating and timestamp:
+  recbench run dataset=files dataset.interactions=ratings.csv model=item_knn
+
+then:
+  recbench compare outputs                  a row a configuration, mean and deviation over seeds
+  recbench recommend outputs/.../RUN --user 42
+  recbench board outputs
+
+what there is to choose from:
+  recbench list models
+  recbench list models neumf                its options, ranges and defaults
+  recbench config model=neumf               what a run would be configured as
+
+'recbench COMMAND --help' shows the options of a command, 'recbench --version' the version.
+Completion in bash: eval "$(recbench -sc install=bash)"
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Args:
+        arguments: What was typed after ``recbench``; by default that of this process.
+
+    Returns:
+        0, or 1 where a run failed, 2 for the user's mistake, 3 where training diverged, 130 (by a signal to
+        terminate: 143) where it was interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(given)
+    except (ConfigError, DataError, RunError) as error:
+        mistakes = error.mistakes if isinstance(error, Mistakes) else (str(error),)
+        for mistake in mistakes:
+            print(f"error: {mistake}", file=sys.stderr)
+        return 2
+    except Terminated:
+        return 143
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+
+
+class Mistakes(ConfigError):
+    """Several mistakes that are reported together."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end."""
+
+
+def _dispatch(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        lines = [f"  recbench {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
+        print(_HELP.format(commands="\n".join(lines)), end="")
+        return 0
+    if given[0] == "--version":
+        print(f"recbench {recbench.__version__}")
+        return 0
+    command, *rest = given
+    if command in ("-sc", "--shell-completion"):
+        module = "completion"
+    elif command in COMMANDS:
+        module = COMMANDS[command][0]
+    else:
+        raise ConfigError(f"no command {command!r}. {did_you_mean(command, COMMANDS)} See 'recbench --help'.")
+    return int(importlib.import_module(f"recbench.cli.{module}").main(rest))

@@ -1,0 +1,52 @@
+"""``recbench board``: TensorBoard on what was run, on this machine only."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from recbench.cli.arguments import Parser
+from recbench.errors import RunError
+
+_USUAL_PORT = 6006
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run TensorBoard until it is stopped, and return its exit code.
+
+    Raises:
+        RunError: There is nothing to show below the folder.
+    """
+    parser = Parser("board", "Open TensorBoard on the runs below a folder; only this machine can reach it.")
+    parser.add_argument("folder", nargs="?", default="outputs", metavar="DIR", help="by default outputs")
+    parser.add_argument("--port", type=int, help=f"by default the first free one from {_USUAL_PORT}")
+    given = parser.parse_intermixed_args(arguments)
+    if not any(Path(given.folder).rglob("events.out.tfevents.*")):
+        raise RunError(
+            f"no TensorBoard events below {given.folder!r}; 'recbench run' writes them below outputs, "
+            "unless tracking.tensorboard=false."
+        )
+    port = given.port or _free_port()
+    print(f"http://localhost:{port}/  ({given.folder}; stop with Ctrl-C)", flush=True)
+    try:
+        return subprocess.run(command(given.folder, port), check=False).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
+def command(folder: str, port: int) -> list[str]:
+    """Return the command that serves ``folder``."""
+    flags = ["--logdir", folder, "--host", "localhost", "--port", str(port)]
+    return [sys.executable, "-m", "tensorboard.main", *flags]
+
+
+def _free_port() -> int:
+    """Return the usual port, or the next one that nobody listens on."""
+    for port in range(_USUAL_PORT, _USUAL_PORT + 100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("localhost", port)) != 0:
+                return port
+    raise RunError(f"no free port from {_USUAL_PORT} on; give one by --port.")

@@ -1,0 +1,366 @@
+"""From what was typed to the jobs: Hydra composes each, its types are checked, and only then anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from hydra import version
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from tqdm import tqdm
+
+import recbench
+from recbench.cli import Mistakes
+from recbench.cli.overrides import CONFIG, Overrides, typed
+from recbench.cli.task import plain_values
+from recbench.configuration import AUTO, PARTS, PLAIN, Resolved, Settings, resolve
+from recbench.errors import ConfigError
+from recbench.models import registry as models
+from recbench.options import Config
+from recbench.repeat import written
+from recbench.resources import available_cores
+
+_BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
+_DEFAULTS_DEPEND_ON_MODEL = ("trainer", "negatives")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be.
+
+    Attributes:
+        overrides: As typed, with one value for each key.
+        folder: Where it will live.
+        resolved: Its checked configuration.
+    """
+
+    overrides: tuple[str, ...]
+    folder: Path
+    resolved: Resolved
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a command asks for, checked.
+
+    Attributes:
+        overrides: What Hydra is given, complete.
+        folder: Of the single run, or of the sweep.
+        jobs: In the order in which they run.
+    """
+
+    multirun: bool
+    overrides: tuple[str, ...]
+    folder: Path
+    jobs: tuple[Job, ...]
+
+
+@contextmanager
+def hydra_session(config_dir: str | None = None, *, complete: bool = False) -> Iterator[Hydra]:
+    """Give Hydra with our files and every registered part as a choice of its group.
+
+    Args:
+        config_dir: A folder with further files.
+        complete: Whether trainers and samplers are to have their defaults too, for shell completion. Otherwise
+            they have none, since a model may have its own.
+
+    Raises:
+        ConfigError: ``config_dir`` is no folder.
+    """
+    _store_parts(complete)
+    version.setbase("1.3")
+    search_path = create_config_search_path(str(conf_dir()))
+    if config_dir is not None:
+        if not Path(config_dir).is_dir():
+            raise ConfigError(f"--config-dir {config_dir!r}: is no folder.")
+        search_path.prepend(
+            provider="command-line", path=f"file://{Path(config_dir).resolve()}", anchor=SearchPathQuery("schema")
+        )
+    GlobalHydra.instance().clear()
+    try:
+        yield Hydra.create_main_hydra2("recbench", search_path)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+@cache
+def conf_dir() -> Path:
+    """Return our folder of configuration files, in a wheel or a checkout."""
+    package = Path(recbench.__file__).resolve().parent
+    return next(path for path in (package / "conf", package.parent / "conf") if (path / "config.yaml").exists())
+
+
+def make_plan(hydra: Hydra, words: Sequence[str], *, multirun: bool, progress: bool = False) -> Plan:
+    """Return the checked jobs that ``words`` ask for; nothing is run or created.
+
+    Args:
+        hydra: From ``hydra_session``.
+        words: What was typed as KEY=VALUE.
+        multirun: Whether commas mean a sweep.
+        progress: Whether to draw a progress bar where checking takes longer than a second.
+
+    Raises:
+        ConfigError: With all mistakes of all jobs.
+    """
+    reader = Overrides(hydra.config_loader, words)
+    overrides, mistakes = reader.read(words)
+    try:
+        with _hydra_errors():
+            base = _compose(hydra, _words(overrides), RunMode.MULTIRUN)
+            several = multirun or base.hydra.mode == RunMode.MULTIRUN
+            _refuse_commas(overrides, several)
+            if several:
+                plan = _sweep(hydra, reader, overrides, base, numbered=not mistakes, progress=progress)
+            else:
+                plan = _single(hydra, overrides)
+    except ConfigError as error:
+        raise Mistakes([*mistakes, *(error.mistakes if isinstance(error, Mistakes) else [str(error)])]) from None
+    if mistakes:
+        raise Mistakes(mistakes)
+    return plan
+
+
+def hydra_words(hydra: Hydra, words: Sequence[str]) -> list[str]:
+    """Return ``words`` as Hydra wants them.
+
+    Raises:
+        ConfigError: Something in them cannot be read, or chosen.
+    """
+    overrides, mistakes = Overrides(hydra.config_loader, words).read(words)
+    if mistakes:
+        raise Mistakes(mistakes)
+    return _words(overrides)
+
+
+def _single(hydra: Hydra, overrides: Sequence[Override]) -> Plan:
+    words = _words(overrides)
+    composed = _compose(hydra, words, RunMode.RUN)
+    (resolved,) = _checked([plain_values(composed)], overrides, numbered=False)
+    folder = Path(OmegaConf.select(composed, "hydra.run.dir"))
+    # What Hydra is told is what was checked, although the time passes and the random part is drawn.
+    words += [f"hydra.run.dir={written(str(folder))}", "hydra.mode=RUN"]
+    task = [word for override, word in zip(overrides, words) if not override.is_hydra_override()]
+    return Plan(False, tuple(words), folder, (Job(tuple(typed(task)), folder, resolved),))
+
+
+def _sweep(
+    hydra: Hydra,
+    reader: Overrides,
+    overrides: Sequence[Override],
+    base: DictConfig,
+    *,
+    numbered: bool,
+    progress: bool,
+) -> Plan:
+    if base.hydra.sweeper["_target_"] != _BASIC_SWEEPER:
+        raise ConfigError("hydra/sweeper: 'basic' is the one whose jobs can be checked before the first one starts.")
+    if base.hydra.sweeper.params:
+        params, mistakes = reader.read(f"{key}={values}" for key, values in base.hydra.sweeper.params.items())
+        if mistakes:
+            raise Mistakes(mistakes)
+        overrides = [*params, *overrides]
+        base = _compose(hydra, _words(overrides), RunMode.MULTIRUN)
+    folder = Path(OmegaConf.select(base, "hydra.sweep.dir"))
+    hydra_words = [
+        *_words(override for override in overrides if override.is_hydra_override()),
+        f"hydra.sweep.dir={written(str(folder))}",
+        "hydra.sweeper.params=null",
+        "hydra.mode=MULTIRUN",
+    ]
+    task = [override for override in overrides if not override.is_hydra_override()]
+    (jobs,) = BasicSweeper.split_arguments(task, None)
+    task_words = _words(task)
+    n_at_once = min(_parallel(base), len(jobs))
+    if n_at_once > 1 and OmegaConf.select(base, "threads") is None:
+        threads = f"++threads={max(1, available_cores() // n_at_once)}"
+        task_words.append(threads)
+        jobs = [[*job, threads] for job in jobs]
+
+    values: list[dict[str, Any]] = []
+    folders: list[Path | None] = []
+    for number, job in enumerate(
+        tqdm(jobs, "checking", unit="job", delay=1, leave=False, disable=None if progress else True)
+    ):
+        composed = _compose(hydra, [*hydra_words, *job], RunMode.RUN)
+        with open_dict(composed.hydra.job):
+            composed.hydra.job.num = composed.hydra.job.id = number
+        values.append(plain_values(composed))
+        folders.append(_folder(composed, values[-1]))
+    checked = _checked(values, task, numbered=numbered)
+    return Plan(
+        True,
+        (*hydra_words, *task_words),
+        folder,
+        tuple(
+            Job(tuple(typed(job)), folder, resolved)
+            for job, folder, resolved in zip(jobs, folders, checked)
+            if folder is not None
+        ),
+    )
+
+
+def _folder(composed: DictConfig, values: dict[str, Any]) -> Path | None:
+    """Return the job's folder, which follows from its configuration; None where that is wrong."""
+    try:
+        resolve(values, several_models=True)
+    except ConfigError:
+        return None
+    return Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)
+
+
+def _parallel(base: DictConfig) -> int:
+    """Return how many jobs the launcher runs at once on this machine."""
+    n_jobs = OmegaConf.select(base, "hydra.launcher.n_jobs")
+    if n_jobs is None:
+        return 1
+    return int(n_jobs) if n_jobs > 0 else max(1, available_cores() + 1 + int(n_jobs))
+
+
+def _checked(values: Sequence[dict[str, Any]], overrides: Sequence[Override], *, numbered: bool) -> list[Resolved]:
+    """Return the configurations of all jobs, or raise all mistakes of all jobs."""
+    for override in reversed(overrides):
+        _put_first(values, override.key_or_group)
+    names = [str((job.get("model") or {}).get("name")) for job in values]
+    several = len(set(names)) > 1
+    mistakes = _refuse_options_of_other_models(values, names, overrides) if several else []
+    resolved: list[Resolved] = []
+    found: dict[str, list[int]] = {}
+    for number, job in enumerate(values, 1):
+        try:
+            resolved.append(resolve(job, several_models=several))
+        except ConfigError as error:
+            for mistake in _each(str(error)):
+                found.setdefault(mistake, []).append(number)
+    for mistake, numbers in found.items():
+        mistakes.append(f"{_which(numbers, len(values))}: {mistake}" if numbered else mistake)
+    if mistakes:
+        raise Mistakes(mistakes)
+    return resolved
+
+
+def _put_first(values: Sequence[dict[str, Any]], key: str) -> None:
+    """Put a typed option first in its part: mistakes are told in the order of the options."""
+    part, _, option = key.partition(".")
+    for job in values:
+        if isinstance(job.get(part), dict) and option in job[part]:
+            job[part] = {option: job[part][option], **job[part]}
+
+
+def _refuse_options_of_other_models(
+    values: Sequence[dict[str, Any]], names: Sequence[str], overrides: Sequence[Override]
+) -> list[str]:
+    """Return a mistake for each typed ``model.KEY`` that some models of the sweep have and some lack.
+
+    It is taken out of ``values``, so that it is not reported again for each job.
+    """
+    fields = {name: (models.entry(name).config or Config).model_fields for name in names if name in models}
+    mistakes = []
+    keys = dict.fromkeys(override.key_or_group for override in overrides)
+    for key in (key.removeprefix("model.") for key in keys if key.startswith("model.")):
+        have = sorted(name for name in fields if key in fields[name])
+        lack = sorted(name for name in fields if key not in fields[name])
+        if have and lack:
+            mistakes.append(
+                f"model.{key}: no such option of {', '.join(lack)}; it is one of {', '.join(have)}. "
+                "In a sweep over several models, model.* must be options of all; sweep over these apart."
+            )
+            for job, name in zip(values, names):
+                if name in lack:
+                    job["model"].pop(key, None)
+    return mistakes
+
+
+def _each(text: str) -> list[str]:
+    """Return the mistakes in a message, each with its indented lines."""
+    found: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(" ") and found:
+            found[-1] += f"\n{line}"
+        else:
+            found.append(line)
+    return found
+
+
+def _which(numbers: Sequence[int], total: int) -> str:
+    if len(numbers) == 1:
+        return f"job {numbers[0]} of {total}"
+    if len(numbers) == total:
+        return f"all {total} jobs"
+    shown = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
+    return f"{len(numbers)} of {total} jobs ({shown})"
+
+
+def _refuse_commas(overrides: Sequence[Override], multirun: bool) -> None:
+    """Raise where a value is several, and no sweep was asked for, or none is possible."""
+    mistakes = []
+    for override in overrides:
+        if not override.is_sweep_override():
+            continue
+        key = override.get_key_element().removeprefix("++")
+        value = str(override.input_line).partition("=")[2]
+        if override.is_hydra_override():
+            mistakes.append(f"{key}={value}: Hydra's own options cannot be swept over; give one value.")
+        elif not multirun:
+            mistakes.append(
+                f"{key}={value} is a sweep: add -m to run all its values, or write {key}=[{value}] for a list "
+                f"or '{key}=\"{value}\"' for a text."
+            )
+    if mistakes:
+        raise Mistakes(mistakes)
+
+
+def _store_parts(complete: bool) -> None:
+    """Put a node into Hydra's store for each registered part, and one for what is at the top level."""
+    store = ConfigStore.instance()
+    for group, registry in PARTS.items():
+        shown = complete or group not in _DEFAULTS_DEPEND_ON_MODEL
+        every: dict[str, Any] = {}
+        for name in registry.names():
+            options = _defaults(registry.entry(name).config or Config) if shown else {}
+            store.store(name=name, group=group, node={"name": name, **options}, provider="recbench")
+            every |= options
+        if group in _DEFAULTS_DEPEND_ON_MODEL:
+            store.store(name=AUTO, group=group, node={"name": AUTO, **every}, provider="recbench")
+    top = {**_defaults(Settings), **{name: _defaults(config) for name, config in PLAIN.items()}}
+    # experiment=NAME is a group; what was chosen is filled in when the values are read.
+    del top["experiment"]
+    store.store(name="settings", node=top, provider="recbench")
+
+
+def _defaults(config: type[Config]) -> dict[str, Any]:
+    """Return the plain defaults of the options that have one."""
+    return config.model_construct().model_dump(mode="json")
+
+
+def _compose(hydra: Hydra, words: Sequence[str], mode: RunMode) -> DictConfig:
+    return hydra.compose_config(CONFIG, list(words), run_mode=mode, from_shell=False, validate_sweep_overrides=False)
+
+
+def _words(overrides: Iterable[Override]) -> list[str]:
+    return [str(override.input_line) for override in overrides]
+
+
+@contextmanager
+def _hydra_errors() -> Iterator[None]:
+    """Turn what Hydra, OmegaConf and YAML refuse into a ``ConfigError``."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        causes = [str(error), *([str(error.__cause__)] if error.__cause__ is not None else [])]
+        text = "\n".join(filter(None, dict.fromkeys(causes)))
+        raise ConfigError("\n  ".join(line for line in text.splitlines() if line.strip())) from None

@@ -1,0 +1,215 @@
+"""``recbench run``: checks everything, hands the jobs to Hydra, and says how they ended."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import hydra
+from hydra._internal.hydra import Hydra
+
+from recbench import compare, plugins
+from recbench.cli import Terminated
+from recbench.cli.arguments import Parser
+from recbench.cli.composition import Job, Plan, conf_dir, hydra_session, hydra_words, make_plan
+from recbench.cli.overrides import CONFIG
+from recbench.cli.task import JobEnd, is_done, run_job
+from recbench.errors import RunError
+from recbench.files import read_json
+from recbench.logs import configure_console
+from recbench.report import LOG, RESULT, STATUS
+
+_EPILOG = """\
+examples:
+  recbench run model=mf model.dim=64 trainer.lr=0.01 seed=1
+  recbench run -m model=popularity,mf,neumf seed=0,1,2
+  recbench run -m model=mf model.dim=8,16,32 hydra/launcher=joblib
+  recbench run experiment=NAME
+  recbench run model=mf hydra.run.dir=outputs/mine
+
+A value with commas is a sweep, one in brackets a list. A text with '=', brackets, commas, quotes or letters beyond
+English has quotes of its own: 'dataset.interactions="/data/a=b.csv"'. Hydra's own flags --cfg, --resolve, --package,
+--info and --hydra-help do what they do in Hydra.
+"""
+_EXIT_CODES = {"failed": 1, "mistake": 2, "diverged": 3}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one experiment or a sweep; return the exit code of the worst that happened.
+
+    Raises:
+        ConfigError: The user's mistakes; nothing has run.
+        RunError: The chosen folder already holds a run.
+    """
+    parser = _parser()
+    given = parser.parse_intermixed_args(arguments)
+    configure_console(given.quiet)
+    plugins.load(given.plugin)
+    if given.cfg or given.info or given.hydra_help:
+        return _hydras_own(given)
+    with hydra_session(given.config_dir) as session:
+        plan = make_plan(session, given.overrides, multirun=given.multirun, progress=not given.quiet)
+        _warn_of_what_has_no_effect(plan)
+        if given.dry_run:
+            _show(plan)
+            return 0
+        if not plan.multirun:
+            _refuse_occupied(plan.folder)
+        with plugins.told_to_workers(given.plugin), _terminate_as_interrupt():
+            try:
+                ends = _start(session, plan, quiet=given.quiet)
+            except KeyboardInterrupt:
+                print(f"interrupted; what is done so far is in {plan.folder}", file=sys.stderr)
+                raise
+    if plan.multirun:
+        _summarise_sweep(plan, ends)
+    else:
+        _summarise_run(ends[0])
+    return min((_EXIT_CODES[end.status] for end in ends if end.status in _EXIT_CODES), default=0)
+
+
+def _parser() -> Parser:
+    parser = Parser("run", "Run one experiment, or with -m all combinations of several values.", _EPILOG)
+    parser.add_overrides()
+    parser.add_argument("--multirun", "-m", action="store_true", help="run a sweep; jobs that are done are skipped")
+    parser.add_argument("--dry-run", action="store_true", help="show the jobs and their folders, and run nothing")
+    parser.add_argument("--quiet", "-q", action="store_true", help="show no progress, and no lines but warnings")
+    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"), help=argparse.SUPPRESS)
+    parser.add_argument("--resolve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--package", "-p", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--info",
+        "-i",
+        nargs="?",
+        const="all",
+        choices=("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+        help=argparse.SUPPRESS,
+    )
+    parser.add_argument("--hydra-help", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _start(session: Hydra, plan: Plan, *, quiet: bool) -> list[JobEnd]:
+    """Let Hydra run the jobs with its launcher, and return how each ended."""
+    task = partial(run_job, quiet=quiet)
+    if not plan.multirun:
+        return [session.run(CONFIG, task, list(plan.overrides)).return_value]
+    batches = session.multirun(CONFIG, task, list(plan.overrides))
+    return [job.return_value for batch in batches for job in batch]
+
+
+def _hydras_own(given: argparse.Namespace) -> int:
+    """Answer Hydra's own flags by Hydra's own command line."""
+    with hydra_session(given.config_dir) as session:
+        words = hydra_words(session, given.overrides)
+    flags = [f"--{name}={value}" for name in ("cfg", "info", "package") if (value := getattr(given, name))]
+    flags += ["--resolve"] * given.resolve + ["--hydra-help"] * given.hydra_help + ["--multirun"] * given.multirun
+    if given.config_dir is not None:
+        flags.append(f"--config-dir={given.config_dir}")
+    before = sys.argv
+    sys.argv = [before[0], *flags, *words]
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(run_job)()
+    finally:
+        sys.argv = before
+    return 0
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let the signal to terminate end a run as Ctrl-C does, so that its end is recorded."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _refuse_occupied(folder: Path) -> None:
+    for name in (RESULT, STATUS):
+        if (folder / name).exists():
+            raise RunError(f"hydra.run.dir: {folder} already holds a run ({name}); choose another folder.")
+
+
+def _warn_of_what_has_no_effect(plan: Plan) -> None:
+    models: dict[str, list[str]] = {}
+    for job in plan.jobs:
+        for option in job.resolved.not_applicable:
+            models.setdefault(option, []).append(_choices(job)["model"])
+    if models:
+        options = "; ".join(f"{option} ({', '.join(dict.fromkeys(names))})" for option, names in models.items())
+        print(f"warning: without effect on some models of this sweep: {options}", file=sys.stderr)
+
+
+def _show(plan: Plan) -> None:
+    """Print the jobs."""
+    n_jobs = len(plan.jobs)
+    print(f"{n_jobs} job{'s' if n_jobs != 1 else ''}; nothing is run.")
+    first: dict[Path, int] = {}
+    for number, job in enumerate(plan.jobs, 1):
+        note = ""
+        if job.folder in first:
+            note = f"  (the same as job {first[job.folder]})"
+        elif is_done(job.folder):
+            note = "  (done already)"
+        first.setdefault(job.folder, number)
+        print(f"job {number} of {n_jobs}: {' '.join(job.overrides)}")
+        print(f"  folder  {job.folder}{note}")
+        print("  " + "  ".join(f"{key} {value}" for key, value in _choices(job).items()))
+
+
+def _choices(job: Job) -> dict[str, str]:
+    """Return the names of the parts, the seed, the device and the threads."""
+    plain = job.resolved.config.to_dict()
+    chosen = {key: value["name"] for key, value in plain.items() if isinstance(value, dict) and "name" in value}
+    return chosen | {key: str(plain[key]) for key in ("seed", "device", "threads") if plain[key] is not None}
+
+
+def _summarise_run(end: JobEnd) -> None:
+    if end.error is not None:
+        _say_what_failed(end)
+        return
+    found = read_json(end.folder / RESULT)["metrics"]
+    parts = [part for part in ("test", "valid") if found[part]]
+    names = list(dict.fromkeys(name for part in parts for name in found[part]))
+    width = max(map(len, names), default=0)
+    print(" ".join([" " * width, *(f"{part:>10}" for part in parts)]))
+    for name in names:
+        print(" ".join([f"{name:{width}}", *(f"{_number(found[part].get(name)):>10}" for part in parts)]))
+    print(end.folder)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"
+
+
+def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
+    try:
+        print(compare.render(compare.compare(compare.read_results([plan.folder])), "table"))
+    except RunError as error:
+        # Runs on several data sets, for instance: each is good, and there is no one table.
+        print(f"no comparison: {error}")
+    last = {end.folder: end for end in ends}
+    bad = [end for end in last.values() if end.error is not None]
+    for end in bad:
+        _say_what_failed(end)
+    if bad:
+        print(f"{len(bad)} of {len(last)} runs did not end well; typed again, the command runs these.", file=sys.stderr)
+    print(f"recbench compare {plan.folder}\nrecbench board {plan.folder}")
+
+
+def _say_what_failed(end: JobEnd) -> None:
+    log = end.folder / LOG
+    see = f" (see {log})" if log.exists() else ""
+    kind = "" if end.status == "mistake" else f"{end.status}: "
+    print(f"error: {kind}{end.error}{see}", file=sys.stderr)

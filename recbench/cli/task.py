@@ -1,0 +1,196 @@
+"""What Hydra runs, here or in a worker: one job, from its composed values to a finished folder."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import secrets
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from recbench import configuration, experiment, plugins, repeat
+from recbench.configuration import ExperimentConfig
+from recbench.errors import ConfigError, DataError, DivergedError, RunError
+from recbench.experiment import Prepared
+from recbench.files import read_json
+from recbench.logs import configure_console
+
+logger = logging.getLogger(__name__)
+
+_SLUG_LENGTH = 48
+_TELLING = ("model", "trainer", "negatives", "split")
+_prepared: dict[Any, Prepared] = {}
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """How a job ended.
+
+    Attributes:
+        status: ``mistake`` is the user's: a wrong option that shows only with the data, or data that is not there.
+        error: One line, where it failed.
+    """
+
+    folder: Path
+    status: Literal["done", "skipped", "failed", "mistake", "diverged"]
+    error: str | None = None
+
+
+def run_job(composed: DictConfig, *, quiet: bool = False) -> JobEnd:
+    """Run one job in the folder that Hydra made for it, and return how it ended.
+
+    Args:
+        composed: The values that Hydra composed.
+        quiet: Whether to show only warnings and errors.
+    """
+    configure_console(quiet)
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    values = plain_values(composed, hydra)
+    if hydra.mode != RunMode.MULTIRUN:
+        return _run(values, folder, progress=not quiet)
+    end = _run_unless_done(values, folder, progress=not quiet)
+    if end.error is not None:
+        logger.error("%s: %s: %s", folder.name, end.status, end.error)
+    return end
+
+
+def _run_unless_done(values: dict[str, Any], folder: Path, *, progress: bool) -> JobEnd:
+    """Run a job of a sweep, if it is not done; what another attempt left behind is moved aside."""
+    claim = folder.with_name(f".{folder.name}.lock")
+    try:
+        with FileLock(claim, blocking=False):
+            try:
+                if is_done(folder):
+                    logger.info("%s: done already, skipped", folder.name)
+                    return JobEnd(folder, "skipped")
+                pass
+                return _run(values, folder, progress=progress)
+            finally:
+                claim.unlink()
+    except Timeout:
+        logger.info("%s: is being run by another process, skipped", folder.name)
+        return JobEnd(folder, "skipped")
+    except RunError as error:
+        return JobEnd(folder, "mistake", str(error))
+
+
+def _run(values: dict[str, Any], folder: Path, *, progress: bool) -> JobEnd:
+    try:
+        plugins.load()
+        # What a job alone could not have was found before the first one started.
+        resolved = configuration.resolve(values, several_models=True)
+        config = resolved.config
+        data = (config.dataset, config.split, config.evaluation)
+        outcome = experiment.run(
+            config,
+            folder,
+            prepared=_prepared.get(data),
+            not_applicable=resolved.not_applicable,
+            progress=progress,
+        )
+    except (ConfigError, DataError, RunError) as error:
+        return JobEnd(folder, "mistake", str(error))
+    except DivergedError as error:
+        return JobEnd(folder, "diverged", str(error))
+    except Exception as error:  # The border of a job: it is shown and recorded, and the others of the sweep go on.
+        traceback.print_exc()
+        return JobEnd(folder, "failed", f"{type(error).__name__}: {error}".partition("\n")[0])
+    # The next job of the sweep is likely to want the same data.
+    _prepared.clear()
+    _prepared[data] = Prepared(outcome.data_fingerprint, outcome.split)
+    return JobEnd(folder, "done")
+
+
+def is_done(folder: Path) -> bool:
+    """Return whether ``folder`` holds the result of a run that ended well."""
+    result = folder / "result.json"
+    return result.exists() and read_json(result).get("status") == "done"
+
+
+def _move_aside(folder: Path) -> None:
+    """Make ``folder`` empty by giving what is in it another name; results are never lost."""
+    if not any(folder.iterdir()):
+        return
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.old-{number}")).exists():
+        number += 1
+    folder.rename(aside)
+    folder.mkdir()
+    logger.info("%s: an attempt that did not end well is now %s", folder.name, aside.name)
+
+
+def plain_values(composed: DictConfig, hydra: Any = None) -> dict[str, Any]:
+    """Return the plain nested values of what Hydra composed, interpolations resolved.
+
+    Args:
+        composed: With the node ``hydra``, or without.
+        hydra: That node, where ``composed`` is without.
+
+    Raises:
+        ConfigError: ``experiment`` is set as if it were an option.
+    """
+    values: dict[str, Any] = {}
+    for key in composed:
+        if key != "hydra":
+            value = composed[key]
+            values[str(key)] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    if "experiment" in values:
+        raise ConfigError("experiment: is chosen by experiment=NAME, and no option that can be set.")
+    chosen = (composed.hydra if hydra is None else hydra).runtime.choices
+    return values | {"experiment": chosen.get("experiment")}
+
+
+def job_name(config: ExperimentConfig) -> str:
+    """Return ``<slug>-<8 hex>``: the most telling options, and the identity of the whole configuration."""
+    return f"{_slug(config)}-{config.identity[:8]}"
+
+
+def _slug(config: ExperimentConfig) -> str:
+    """Return the model, the seed, what differs from the defaults, and the data set, in letters safe in a path."""
+    plain = config.to_dict()
+    words = [str(plain["model"]["name"])]
+    if config.seed:
+        words.append(f"seed{config.seed}")
+    if config.settings.experiment is not None:
+        words.append(config.settings.experiment)
+    else:
+        given = [override.partition("=") for override in repeat.overrides(config)]
+        for part in _TELLING:
+            for key, _, value in given:
+                if key == part and part != "model":
+                    words.append(value)
+                elif key.startswith(f"{part}."):
+                    option = key.rpartition(".")[2]
+                    words.append(f"{option}{value}" if re.fullmatch(r"[0-9.e+-]+", value) else f"{option}_{value}")
+    words.append(str(plain["dataset"]["name"]))
+    slug = ""
+    for word in words:
+        safe = re.sub(r"[^A-Za-z0-9.+-]+", "_", word).strip("_")
+        if len(slug) + len(safe) < _SLUG_LENGTH:
+            slug += f"-{safe}" if slug else safe
+    return slug
+
+
+def _name_of_composed(*, _root_: DictConfig) -> str:
+    plugins.load()
+    return job_name(configuration.resolve(plain_values(_root_), several_models=True).config)
+
+
+def _sweep_name(*, _root_: DictConfig) -> str:
+    words = sorted(map(str, _root_.hydra.overrides.task))
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:8]
+
+
+# Used by conf/config.yaml.
+OmegaConf.register_new_resolver("recbench.job", _name_of_composed, replace=True)
+OmegaConf.register_new_resolver("recbench.sweep", _sweep_name, replace=True)
+OmegaConf.register_new_resolver("recbench.random", lambda: secrets.token_hex(3), replace=True)

@@ -1,0 +1,276 @@
+"""The options of an experiment: from plain nested values to one typed, frozen and complete configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from pydantic import Field
+
+from recbench import datasets, models, negatives, splits, trainers
+from recbench.errors import ConfigError
+from recbench.evaluation import EvaluationConfig
+from recbench.models import Model
+from recbench.nn.losses import losses
+from recbench.options import Config, did_you_mean
+from recbench.registry import Entry, Registry
+from recbench.tracking import TrackingConfig
+
+PARTS: Mapping[str, Registry[Any]] = {
+    "dataset": datasets.registry,
+    "split": splits.registry,
+    "model": models.registry,
+    "trainer": trainers.registry,
+    "negatives": negatives.registry,
+}
+PLAIN: Mapping[str, type[Config]] = {"evaluation": EvaluationConfig, "tracking": TrackingConfig}
+AUTO = "auto"
+
+
+class Settings(Config):
+    """Options of the run itself, at the top level of a configuration."""
+
+    seed: int = Field(0, ge=0)
+    """Seed of initialisation, shuffling, negatives and dropout; splits and data have their own."""
+
+    device: str = "auto"
+    """Where to compute: auto (CUDA where there is one), cpu, cuda, cuda:1."""
+
+    threads: int | None = Field(None, ge=1)
+    """Threads of a run; null is the number of cores over the jobs running at once."""
+
+    label: str | None = None
+    """A name for the row in comparisons; null names the model."""
+
+    experiment: str | None = None
+    """Set by ``experiment=NAME``: the citable configuration that this run belongs to."""
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """Everything that decides an experiment's numbers, typed and complete.
+
+    ``trainer`` and ``negatives`` may be left out: then they are the model's own.
+    """
+
+    model: Config
+    dataset: Config
+    split: Config = field(default_factory=lambda: splits.registry.entry("random").configure({}))
+    trainer: Config | None = None
+    negatives: Config | None = None
+    evaluation: EvaluationConfig = EvaluationConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    settings: Settings = Settings()
+
+    def __post_init__(self) -> None:
+        """Fill in the model's own trainer and sampler, and check what no part can check alone.
+
+        Raises:
+            ConfigError: Parts do not fit together.
+        """
+        model = _class_of(models.registry.entry_of(self.model))
+        if self.trainer is None:
+            own = trainers.registry.entry(model.trainer).configure(model.trainer_defaults)
+            object.__setattr__(self, "trainer", own)
+        name = _sampler_name(model, self.model)
+        if self.negatives is None and name is not None:
+            object.__setattr__(self, "negatives", _sampler_defaults(model, name))
+        _check_together(self)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return self.settings.seed
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plain nested values, as ``resolve`` takes them."""
+        plain: dict[str, Any] = {}
+        for name, registry in PARTS.items():
+            config = getattr(self, name)
+            plain[name] = None if config is None else _named(registry, config)
+        for name in PLAIN:
+            plain[name] = getattr(self, name).model_dump(mode="json")
+        return plain | self.settings.model_dump(mode="json")
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of everything in the configuration that can change a number of the run."""
+        plain = self.to_dict()
+        for name in ("tracking", "label", "experiment"):
+            del plain[name]
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A checked configuration, and the given options that do not apply to its model."""
+
+    config: ExperimentConfig
+    not_applicable: tuple[str, ...] = ()
+
+
+def resolve(composed: Mapping[str, Any], *, several_models: bool = False) -> Resolved:
+    """Return the typed configuration of plain nested values.
+
+    Args:
+        composed: ``{"model": {"name": "mf", "dim": 8}, "seed": 1, ...}``; what is left out has its default.
+        several_models: Whether this is one of a sweep over models: then ``trainer.*`` and ``negatives.*`` options
+            that this one has no use for are recorded as not applicable, and are no mistake.
+
+    Raises:
+        ConfigError: With **all** mistakes, each naming the key, the value, what is allowed, and the nearest name.
+    """
+    mistakes: list[str] = []
+    groups = [*PARTS, *PLAIN]
+    unknown = [key for key in composed if key not in groups and key not in Settings.model_fields]
+    for key in unknown:
+        mistakes.append(f"no option {key!r}. {did_you_mean(key, [*groups, *Settings.model_fields])}")
+    parts: dict[str, Any] = {}
+    given = {name: _given(composed, name, mistakes) for name in groups}
+    given["split"].setdefault("name", "random")
+    for name in ("dataset", "split", "model"):
+        _collect(parts, name, mistakes, lambda name=name: _configured(PARTS[name], given[name]))
+    for name, config in PLAIN.items():
+        _collect(parts, name, mistakes, lambda name=name, config=config: config.from_mapping(given[name], name))
+    settings = {key: composed[key] for key in Settings.model_fields if key in composed}
+    _collect(parts, "settings", mistakes, lambda: Settings.from_mapping(settings, "the run"))
+    ignored: list[str] = []
+    model = _entry_or_none(given["model"])
+    if model is not None:
+        _collect(parts, "trainer", mistakes, lambda: _trainer(model, given["trainer"], several_models, ignored))
+        if "model" in parts:
+            _collect(
+                parts,
+                "negatives",
+                mistakes,
+                lambda: _negatives(model, parts["model"], given["negatives"], several_models, ignored),
+            )
+    if not mistakes:
+        _collect(parts, "whole", mistakes, lambda: ExperimentConfig(**parts))
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return Resolved(parts["whole"], tuple(ignored))
+
+
+def _named(registry: Registry[Any], config: Config) -> dict[str, Any]:
+    return {"name": registry.entry_of(config).name, **config.model_dump(mode="json")}
+
+
+def _given(composed: Mapping[str, Any], name: str, mistakes: list[str]) -> dict[str, Any]:
+    value = composed.get(name)
+    if value is None:
+        return {}
+    if isinstance(value, str) and name in PARTS:
+        return {"name": value}
+    if not isinstance(value, Mapping):
+        mistakes.append(f"{name} = {value!r}: should be the options of the {name}, e.g. {name}.KEY=VALUE.")
+        return {}
+    return dict(value)
+
+
+def _collect(parts: dict[str, Any], name: str, mistakes: list[str], make: Any) -> None:
+    try:
+        parts[name] = make()
+    except ConfigError as error:
+        mistakes.append(str(error))
+
+
+def _configured(registry: Registry[Any], given: dict[str, Any]) -> Config:
+    if "name" not in given:
+        raise ConfigError(f"no {registry.kind} is chosen. Known: {', '.join(registry.names())}.")
+    entry = registry.entry(str(given["name"]))
+    return entry.configure({key: value for key, value in given.items() if key != "name"})
+
+
+def _entry_or_none(given: Mapping[str, Any]) -> Entry[Model] | None:
+    name = str(given.get("name"))
+    return models.registry.entry(name) if name in models.registry else None
+
+
+def _class_of(entry: Entry[Model]) -> type[Model]:
+    return cast(type[Model], entry.target)
+
+
+def _trainer(model: Entry[Model], given: dict[str, Any], several_models: bool, ignored: list[str]) -> Config:
+    """Return the options of the trainer of ``model``: its defaults, under what was given."""
+    name = given.pop("name", AUTO)
+    own = _class_of(model).trainer
+    if name not in (AUTO, own):
+        trainers.registry.entry(name)
+        raise ConfigError(f"model {model.name!r} is fitted by trainer {own!r}, not by {name!r}; leave trainer=auto.")
+    entry = trainers.registry.entry(own)
+    _set_aside("trainer", entry, given, model.name, several_models, ignored)
+    return entry.configure({**_class_of(model).trainer_defaults, **given})
+
+
+def _negatives(
+    model: Entry[Model], config: Config, given: dict[str, Any], several_models: bool, ignored: list[str]
+) -> Config | None:
+    """Return the options of the sampler of ``model``, or None where its loss needs no negatives."""
+    chosen = str(given.pop("name", AUTO))
+    usual = _sampler_name(_class_of(model), config)
+    if chosen != AUTO:
+        negatives.registry.entry(chosen)
+    if usual is None:
+        unused = [f"negatives.{key}" for key in given] + (["negatives"] if chosen != AUTO else [])
+        if unused and not several_models:
+            raise ConfigError(
+                f"{unused[0]} has no effect: model {model.name!r}"
+                + (f" with loss {config.loss!r}" if hasattr(config, "loss") else "")
+                + " uses no negatives."
+            )
+        ignored.extend(unused)
+        return None
+    entry = negatives.registry.entry(usual if chosen == AUTO else chosen)
+    _set_aside("negatives", entry, given, model.name, several_models, ignored)
+    defaults = _sampler_defaults(_class_of(model), entry.name)
+    return entry.configure({**defaults.model_dump(mode="json"), **given})
+
+
+def _set_aside(
+    group: str, entry: Entry[Any], given: dict[str, Any], model: str, several_models: bool, ignored: list[str]
+) -> None:
+    """Move the options that only other parts of the family have from ``given`` to ``ignored``."""
+    registry = PARTS[group]
+    others = {key for name in registry.names() for key in registry.entry(name).options.model_fields}
+    foreign = [key for key in given if key not in entry.options.model_fields and key in others]
+    if foreign and not several_models:
+        raise ConfigError(
+            "\n".join(
+                f"{group}.{key} = {given[key]!r} has no effect on model {model!r}, whose {group} is {entry.name!r}."
+                for key in foreign
+            )
+        )
+    for key in foreign:
+        del given[key]
+        ignored.append(f"{group}.{key}")
+
+
+def _sampler_name(model: type[Model], config: Config) -> str | None:
+    """Return the model's usual sampler, or None where its loss compares with ratings or it has no loss."""
+    loss = getattr(config, "loss", None)
+    if model.negatives is None or loss is None or losses.entry(loss).traits["target"] == "ratings":
+        return None
+    return model.negatives
+
+
+def _sampler_defaults(model: type[Model], name: str) -> Config:
+    """Return the options of sampler ``name`` with those of the model's wishes that it has."""
+    entry = negatives.registry.entry(name)
+    wishes = {key: value for key, value in model.negatives_defaults.items() if key in entry.options.model_fields}
+    return entry.configure(wishes)
+
+
+def _check_together(config: ExperimentConfig) -> None:
+    model = models.registry.entry_of(config.model)
+    rated = config.evaluation.computes("ratings")
+    if rated and not _class_of(model).predicts_ratings(config.model):
+        raise ConfigError(f"metric {rated[0]!r}: model {model.name!r} with these options predicts no ratings.")
+    if getattr(config.trainer, "selection", None) == "test" and config.settings.experiment is None:
+        raise ConfigError(
+            "trainer.selection = 'test': is allowed only inside experiment=NAME, since choosing the epoch on the "
+            "test part flatters the model; use 'valid' or 'last'."
+        )

@@ -1,0 +1,214 @@
+"""From a fitted model to the values of its metrics, per user and in the mean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from recbench import metrics
+from recbench.candidates import candidates_from_file, sampled_candidates
+from recbench.data import Histories, Holdout, Interactions, Ranking, Split
+from recbench.errors import ConfigError, DataError
+from recbench.metrics import MetricText
+from recbench.models import Model
+from recbench.options import Config
+from recbench.ranking import rank
+
+METRIC_DEFINITIONS_VERSION = 1
+
+Part = Literal["valid", "test"]
+
+
+class EvaluationConfig(Config):
+    """What is measured, and how."""
+
+    metrics: tuple[MetricText, ...] = Field(
+        (
+            "ndcg@10",
+            "recall@10",
+            "precision@10",
+            "hr@10",
+            "mrr@10",
+            "map@10",
+            "ndcg@20",
+            "recall@20",
+            "coverage@10",
+            "novelty@10",
+            "gini@10",
+            "mean_popularity@10",
+        ),
+        min_length=1,
+    )
+    """Names of metrics with their cut, e.g. [ndcg@10, recall@20, auc]; see ``recbench list metrics``."""
+
+    mask: Literal["train_valid", "train", "none"] = "train_valid"
+    """Which known items cannot be recommended: those of training and validation, of training only, or none."""
+
+    candidates: Literal["full", "sampled", "file"] = "full"
+    """What is ranked: all items, the relevant ones among sampled others, or among those of a file."""
+
+    n_candidates: int = Field(100, ge=1)
+    """Sampled items a user, with candidates=sampled."""
+
+    candidates_seed: int = Field(0, ge=0)
+    """Seed of the sampled candidates; they depend on nothing else than it and the split."""
+
+    candidates_path: str | None = None
+    """File of candidates, with candidates=file: a line a user, ``user TAB item TAB item ...``."""
+
+    tie_seed: int = Field(0, ge=0)
+    """Seed of the order among equal scores."""
+
+    user_block: int = Field(512, ge=64)
+    """Users scored at a time; bounds the memory."""
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The cuts of the metrics, ascending."""
+        return tuple(sorted({name.k for name in map(metrics.parse, self.metrics) if name.k is not None}))
+
+    def computes(self, kind: str) -> tuple[str, ...]:
+        """Return the metrics whose function computes from ``kind`` (see ``recbench.metrics.base``)."""
+        return tuple(
+            text for text in self.metrics if metrics.registry.entry(metrics.parse(text).name).traits["computes"] == kind
+        )
+
+    @property
+    def label(self) -> str:
+        """What stands behind each metric's name: empty for full ranking, ``[sampled100]`` else."""
+        if self.candidates == "full":
+            return ""
+        return f"[sampled{self.n_candidates}]" if self.candidates == "sampled" else "[file]"
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """The metrics of one part of a split.
+
+    Attributes:
+        values: Metric to its value in full precision; the mean over users where it has a value a user.
+        per_user: Metric to (U,) float64.
+        users: (U,) int64, whom the rows of ``per_user`` belong to.
+        n_without_target: Users left out since they have nothing to find.
+        tie_rate: ``@k`` to the share of users for whom the list is cut between equal scores.
+        seconds: Wall-clock time of scoring, ranking and metrics.
+        ranking: The lists themselves.
+    """
+
+    values: Mapping[str, float]
+    per_user: Mapping[str, Tensor]
+    users: Tensor
+    n_without_target: int
+    tie_rate: Mapping[str, float]
+    seconds: float
+    ranking: Ranking
+
+
+def with_candidates(split: Split, config: EvaluationConfig) -> Split:
+    """Return ``split`` with the candidates that ``config`` asks for in both holdouts.
+
+    Raises:
+        ConfigError: candidates=file without a path.
+        DataError: The file is wrong, or lacks a user who is asked.
+    """
+    if config.candidates == "full":
+        return split
+    if config.candidates == "file" and config.candidates_path is None:
+        raise ConfigError("evaluation.candidates=file: set evaluation.candidates_path=FILE too.")
+
+    def fill(holdout: Holdout | None, part: Part) -> Holdout | None:
+        if holdout is None:
+            return None
+        if config.candidates == "sampled":
+            candidates = sampled_candidates(holdout, split.train, config.n_candidates, config.candidates_seed, part)
+        else:
+            assert config.candidates_path is not None
+            candidates = candidates_from_file(config.candidates_path, holdout, split.train)
+        return replace(holdout, candidates=candidates)
+
+    # A published file of candidates belongs to the test users; validation then ranks all items.
+    valid = split.valid if config.candidates == "file" else fill(split.valid, "valid")
+    return replace(split, valid=valid, test=fill(split.test, "test"))
+
+
+def evaluate(
+    model: Model, split: Split, part: Part, config: EvaluationConfig, *, progress: str | None = None
+) -> Report:
+    """Return the metrics of ``model`` on one part of ``split``.
+
+    Args:
+        model: A fitted model.
+        split: With candidates where ``config`` asks for them (see ``with_candidates``).
+        part: ``"valid"`` or ``"test"``.
+        config: Metrics, mask, blocks.
+        progress: Label of a progress bar; None shows none.
+
+    Raises:
+        ConfigError: The split has no such part, or a rating metric is asked of a model without ratings.
+        NonFiniteScoresError: The model gave a score that is not finite.
+    """
+    holdout = split.test if part == "test" else split.valid
+    if holdout is None:
+        raise ConfigError(f"the split has no {part} part.")
+    begun = time.perf_counter()
+    ranking = rank(
+        model,
+        holdout,
+        split.train,
+        max(config.ks, default=1),
+        masked=_masked(holdout, split.train, config.mask),
+        tie_seed=config.tie_seed,
+        user_block=config.user_block,
+        with_auc="auc" in config.metrics,
+        progress=progress,
+    )
+    rated = _predicted_and_actual(model, holdout) if config.computes("ratings") else None
+    label = "" if holdout.candidates is None else config.label
+    values: dict[str, float] = {}
+    per_user: dict[str, Tensor] = {}
+    for text in config.metrics:
+        name = metrics.parse(text)
+        entry = metrics.registry.entry(name.name)
+        if entry.traits["computes"] == "ratings":
+            assert rated is not None
+            values[text] = float(entry.target(*rated))
+        elif entry.traits["computes"] == "lists":
+            values[text + label] = float(entry.target(ranking, name.k))
+        else:
+            per_user[text + label] = entry.target(ranking, name.k)
+            values[text + label] = float(torch.nanmean(per_user[text + label]))
+    return Report(
+        values=values,
+        per_user=per_user,
+        users=ranking.users,
+        n_without_target=holdout.n_without_target,
+        tie_rate={f"@{k}": float(ranking.tied[:, k - 1].double().mean()) for k in config.ks},
+        seconds=time.perf_counter() - begun,
+        ranking=ranking,
+    )
+
+
+def _masked(holdout: Holdout, train: Interactions, mask: str) -> Histories:
+    """Return the items, a row a user of ``holdout``, that cannot be recommended."""
+    if mask == "train_valid":
+        return holdout.history
+    if mask == "train":
+        return train.histories.rows(holdout.users)
+    nobody = torch.full_like(holdout.users, -1)
+    return train.histories.rows(nobody)
+
+
+def _predicted_and_actual(model: Model, holdout: Holdout) -> tuple[Tensor, Tensor]:
+    """Return predicted and actual ratings (N,) of the holdout's targets."""
+    if holdout.target.values is None:
+        raise DataError("rmse and mae compare ratings, and the data set has none.")
+    users = holdout.users[holdout.target.row_of_each()]
+    with torch.no_grad():
+        predicted = model.predict(users.to(model.device), holdout.target.items.to(model.device))
+    return predicted.double().cpu(), holdout.target.values.double()

@@ -1,0 +1,327 @@
+"""The folder of one run: what is in it, in which order it is written, and how it is read back.
+
+``status.json`` says that the run is running, ``config.yaml`` and ``run.json`` how to repeat it, ``metrics.jsonl``
+and the TensorBoard events grow with it, ``run.log`` tells its story. At the end come ``per_user.csv.gz``,
+``checkpoint.pt`` and, last and whole, ``result.json``: where it is, the run has ended as its ``status`` says.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+from filelock import FileLock, Timeout
+
+from recbench.configuration import ExperimentConfig
+from recbench.data import Split
+from recbench.environment import environment
+from recbench.errors import DivergedError, RunError
+from recbench.evaluation import METRIC_DEFINITIONS_VERSION, Report
+from recbench.files import SCHEMA_VERSION, read_json, replacing, save_checkpoint, write_json, write_yaml
+from recbench.fingerprints import code_fingerprint, features_fingerprint
+from recbench.logs import ROOT, name_the_run, run_name
+from recbench.repeat import command_line
+from recbench.resources import peak_memory_bytes
+from recbench.text import printable
+from recbench.tracking import CURVE, Tracker
+from recbench.trainers import EpochRecord
+
+if TYPE_CHECKING:
+    from recbench.experiment import Outcome
+
+logger = logging.getLogger(__name__)
+
+RESULT, STATUS, CONFIG, RUN = "result.json", "status.json", "config.yaml", "run.json"
+LOG, PER_USER, _LOCK = "run.log", "per_user.csv.gz", ".lock"
+
+TIES_WORTH_A_WARNING = 0.01
+"""Share of users whose list is cut between equal scores above which the run says so."""
+
+_PARTS = ("test", "valid")
+_NOTHING_KNOWN: dict[str, Any] = {
+    "metrics": {"test": {}, "valid": {}},
+    "n_users": {"test": 0, "valid": 0},
+    "n_users_without_target": {},
+    "tie_rate": {},
+    "seconds": {"fit": None, "evaluate": None},
+    "fingerprints": {"data": None, "features": None, "split": None},
+    "selection": None,
+    "best_epoch": None,
+    "epochs": None,
+}
+
+
+class RunFolder:
+    """Keeps one run; a context manager around all of it, so that its end is recorded however it comes."""
+
+    def __init__(
+        self, folder: Path, config: ExperimentConfig, device: torch.device, not_applicable: tuple[str, ...] = ()
+    ) -> None:
+        """Remember what is to be recorded; nothing is written before the context is entered.
+
+        Args:
+            folder: Made where it is missing.
+            config: The experiment.
+            device: Where it computes.
+            not_applicable: Options that were given and have no effect.
+        """
+        self.folder = folder
+        self.config = config
+        self._device = device
+        self._not_applicable = not_applicable
+        self._ended = False
+
+    def __enter__(self) -> RunFolder:
+        """Take the folder.
+
+        Raises:
+            RunError: It cannot be made, or holds another run.
+        """
+        self._begun = time.perf_counter()
+        self._started = _now()
+        self._repeat = command_line(self.config)
+        self._fingerprints = {"config": self.config.identity, "code": code_fingerprint(self.config)}
+        with ExitStack() as undo:
+            self._occupy(undo)
+            write_json(self.folder / STATUS, {**self._head("running"), "started": self._started})
+            write_yaml(self.folder / CONFIG, self.config.to_dict())
+            write_json(self.folder / RUN, self._run())
+            self._attach_log(undo)
+            self._tracker = Tracker(self.folder, self.config, self._card())
+            self._undo = undo.pop_all()
+        logger.info("started: %s", self._repeat)
+        return self
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Add one point to the curve."""
+        self._tracker.epoch(record)
+        monitor = getattr(self.config.trainer, "monitor", None)
+        shown = [
+            f"{name}={value:.4g}"
+            for name, value in record.values.items()
+            if "/" not in name or name.partition("/")[2].partition("[")[0] == monitor
+        ]
+        logger.info("epoch %d %s", record.epoch, " ".join(shown))
+
+    def finish(self, outcome: Outcome) -> None:
+        """Keep the outcome; ``result.json`` last.
+
+        Raises:
+            RunError: A file cannot be written.
+        """
+        for part, report in outcome.reports.items():
+            _warn_of_ties(part, report)
+        if "test" in outcome.reports:
+            _write_per_user(self.folder / PER_USER, outcome.reports["test"], outcome.split)
+        name = self._head("done")["model"]
+        save_checkpoint(self.folder, name, outcome.model.state_dict(), outcome.split.train, outcome.fit.best_epoch)
+        self._tracker.finish(outcome)
+        self._tracker.close(success=True)
+        logger.info("done: %s", self.folder)
+        self._end("done", self._result(outcome))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Record what went wrong, if anything did, and leave the folder."""
+        with self._undo:
+            if error is not None and not self._ended:
+                self._log_traceback(error)
+                self._tracker.close(success=False)
+                try:
+                    self._end(_status_of(error), {"error": _described(error)})
+                except RunError as second:
+                    error.add_note(f"This could not be recorded: {second}")
+
+    def _occupy(self, undo: ExitStack) -> None:
+        """Make the folder and lock it; ``undo`` unlocks it."""
+        elsewhere = "choose another one with hydra.run.dir=FOLDER."
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / _LOCK)
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise RunError(f"the folder {self.folder} is in use by a run that is going on; {elsewhere}") from None
+        except OSError as error:
+            raise RunError(f"the folder {self.folder} cannot be used ({error.strerror}); {elsewhere}") from None
+        undo.callback(lock.release)
+        for name in (RESULT, STATUS, CONFIG, CURVE):
+            if (self.folder / name).exists():
+                raise RunError(f"the folder {self.folder} already holds a run ({name}); {elsewhere}")
+
+    def _attach_log(self, undo: ExitStack) -> None:
+        """Let recbench's lines, which name this run from now on, go to the run's log too."""
+        token = run_name.set(self.folder.name)
+        undo.callback(run_name.reset, token)
+        self._log = logging.FileHandler(self.folder / LOG, encoding="utf-8")
+        undo.callback(self._log.close)
+        formatter = logging.Formatter("%(asctime)s %(levelname)s %(run)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
+        formatter.converter = time.gmtime
+        self._log.setFormatter(formatter)
+        self._log.addFilter(name_the_run)
+        ROOT.addHandler(self._log)
+        undo.callback(ROOT.removeHandler, self._log)
+        if ROOT.getEffectiveLevel() > logging.INFO:
+            undo.callback(ROOT.setLevel, ROOT.level)
+            ROOT.setLevel(logging.INFO)
+
+    def _log_traceback(self, error: BaseException) -> None:
+        """Put the traceback into the log alone; what people see of an error is the caller's to say."""
+        trace = (type(error), error, error.__traceback__)
+        record = logger.makeRecord(logger.name, logging.ERROR, __file__, 0, "%s", (_status_of(error),), trace)
+        self._log.handle(record)
+
+    def _head(self, status: str) -> dict[str, Any]:
+        """Return what every file about the run begins with."""
+        plain = self.config.to_dict()
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "status": status,
+            **{name: plain[name]["name"] for name in ("model", "dataset", "split")},
+            "seed": self.config.seed,
+            "label": self.config.settings.label,
+        }
+
+    def _run(self) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "repeat": self._repeat,
+            "started": self._started,
+            **environment(),
+            "threads": torch.get_num_threads(),
+            "device": str(self._device),
+            "fingerprints": self._fingerprints,
+        }
+
+    def _card(self) -> str:
+        """Return the run's options as a table in Markdown."""
+        lines = [f"    {self._repeat}", "", "| option | value |", "|---|---|"]
+        for name, value in self.config.to_dict().items():
+            for key, inner in value.items() if isinstance(value, dict) else [("", value)]:
+                option = f"{name}.{key}" if key else name
+                lines.append(f"| {option} | {_escaped(str(inner))} |")
+        return "\n".join(lines)
+
+    def _result(self, outcome: Outcome) -> dict[str, Any]:
+        """Return the part of ``result.json`` that only a run which is done has."""
+        reports, split = outcome.reports, outcome.split
+        return {
+            "metrics": {part: dict(reports[part].values) if part in reports else {} for part in _PARTS},
+            "n_users": {part: len(reports[part].users) if part in reports else 0 for part in _PARTS},
+            "n_users_without_target": {part: report.n_without_target for part, report in reports.items()},
+            "tie_rate": {part: dict(report.tie_rate) for part, report in reports.items()},
+            "seconds": {
+                "fit": outcome.fit.seconds,
+                "evaluate": sum(report.seconds for report in reports.values()),
+            },
+            "peak_memory_bytes": outcome.peak_memory_bytes,
+            "fingerprints": {
+                "data": outcome.data_fingerprint,
+                "features": features_fingerprint(split.train.features),
+                "split": split.fingerprint,
+            },
+            "selection": _selection(self.config, split),
+            "best_epoch": outcome.fit.best_epoch,
+            "epochs": len(outcome.fit.curve),
+        }
+
+    def _end(self, status: str, known: dict[str, Any]) -> None:
+        """Write the final status and all that is ``known``; what is not has an empty value of its kind."""
+        total = time.perf_counter() - self._begun
+        result = {
+            **self._head(status),
+            "error": None,
+            **_NOTHING_KNOWN,
+            "peak_memory_bytes": peak_memory_bytes(self._device),
+            **known,
+            "metric_definitions_version": METRIC_DEFINITIONS_VERSION,
+            "not_applicable": list(self._not_applicable),
+            "threads": torch.get_num_threads(),
+            "device": str(self._device),
+            "started": self._started,
+            "ended": _now(),
+            "config": self.config.to_dict(),
+        }
+        result["seconds"] = {**result["seconds"], "total": total}
+        result["fingerprints"] = {**result["fingerprints"], **self._fingerprints}
+        write_json(self.folder / STATUS, {**self._head(status), "started": self._started})
+        write_json(self.folder / RESULT, result)
+        self._ended = True
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return the result of the run in ``folder``, with the folder's path as ``folder``.
+
+    Of a run without a result there is what ``status.json`` says, its status ``running`` or, where nobody holds the
+    folder any more, ``dead``.
+
+    Raises:
+        RunError: There is no run, or what is there cannot be read.
+    """
+    if (folder / RESULT).exists():
+        return {**read_json(folder / RESULT), "folder": str(folder)}
+    status = "running" if _is_held(folder) else "dead"
+    return {**read_json(folder / STATUS), "status": status, "folder": str(folder)}
+
+
+def _is_held(folder: Path) -> bool:
+    """Return whether a process holds the folder; of folders that belong to others that is believed."""
+    try:
+        with FileLock(folder / _LOCK, blocking=False):
+            return False
+    except (Timeout, PermissionError):
+        return True
+
+
+def _status_of(error: BaseException) -> str:
+    if isinstance(error, DivergedError):
+        return "diverged"
+    return "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    return {"type": type(error).__name__, "message": str(error).partition("\n")[0]}
+
+
+def _selection(config: ExperimentConfig, split: Split) -> str | None:
+    """Return by which part the epoch was chosen, or ``last``; None for models that have no epochs."""
+    chosen: str | None = getattr(config.trainer, "selection", None)
+    if chosen == "auto":
+        return "last" if split.valid is None else "valid"
+    return chosen
+
+
+def _warn_of_ties(part: str, report: Report) -> None:
+    for cut, share in report.tie_rate.items():
+        if share > TIES_WORTH_A_WARNING:
+            logger.warning(
+                "%s: %.1f %% of the lists are cut %s between equal scores, where the order is decided by lot.",
+                part,
+                100 * share,
+                cut,
+            )
+
+
+def _write_per_user(path: Path, report: Report, split: Split) -> None:
+    """Write one row a user; the same values give the same bytes."""
+    users = split.train.user_vocabulary.names(report.users.numpy())
+    table = pd.DataFrame({"user": users, **{name: values.numpy() for name, values in report.per_user.items()}})
+    with replacing(path) as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+        packed.write(table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def _escaped(text: str) -> str:
+    """Return ``text`` as it can stand in a cell of a table in Markdown."""
+    return printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

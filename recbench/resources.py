@@ -1,0 +1,81 @@
+"""What a run takes of the machine: threads, device, memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from recbench.errors import ConfigError
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device that ``name`` means; ``auto`` is CUDA where there is one.
+
+    Raises:
+        ConfigError: No such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device = {name!r}: should be auto, cpu, cuda or cuda:N.") from None
+    if device.type == "cuda" and (
+        not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()
+    ):
+        raise ConfigError(f"device = {name!r}: this machine has {torch.cuda.device_count()} CUDA devices.")
+    return device
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use: ``OMP_NUM_THREADS`` where it is set, else all it can."""
+    if os.environ.get("OMP_NUM_THREADS", "").isdigit():
+        return int(os.environ["OMP_NUM_THREADS"])
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+@contextmanager
+def torch_settings(threads: int | None, device: torch.device) -> Iterator[None]:
+    """Compute deterministically and on a fixed number of threads while inside; what was set before comes back.
+
+    Args:
+        threads: Number of threads; None takes all cores that the process may use.
+        device: Where the run computes.
+    """
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads or available_cores())
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start measuring peak memory anew, where the system allows it (else the peak is the process's own)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists() and os.access(clear, os.W_OK):
+        clear.write_text("5")
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the peak of the process's resident memory, and of the CUDA device's where one is used."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        peak = int(line.split()[1]) * 1024
+    else:
+        # Kibibytes on Linux, bytes on macOS.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak + (torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0)

@@ -1,0 +1,202 @@
+"""What a run tells while it goes on: ``metrics.jsonl``, the source of truth, and TensorBoard, a view of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+
+from recbench import metrics
+from recbench.data import Interactions, Ranking
+from recbench.files import finite
+from recbench.models import Model
+from recbench.options import Config
+from recbench.text import printable
+from recbench.trainers import EpochRecord
+
+if TYPE_CHECKING:
+    from recbench.configuration import ExperimentConfig
+    from recbench.experiment import Outcome
+
+logger = logging.getLogger(__name__)
+
+CURVE = "metrics.jsonl"
+MAX_HPARAMS = 12
+"""Columns of the HPARAMS tab that one run fills; of more it becomes unreadable."""
+
+
+class TrackingConfig(Config):
+    """What is written for TensorBoard; it changes no number."""
+
+    tensorboard: bool = True
+    """Whether to write TensorBoard events into the run's folder."""
+
+    embeddings: bool = False
+    """Whether to write the vectors of the most popular items for TensorBoard's projector."""
+
+    max_embeddings: int = Field(5000, ge=1)
+    """Items in the projector at most."""
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> Self:
+        if self.embeddings and not self.tensorboard:
+            raise ValueError("embeddings = True: has no effect with tensorboard=false.")
+        return self
+
+
+class Tracker:
+    """Writes the curve of one run into its folder."""
+
+    def __init__(self, folder: Path, config: ExperimentConfig, card: str) -> None:
+        """Begin.
+
+        Args:
+            folder: The run's.
+            config: The experiment.
+            card: What TensorBoard shows as the run's text, in Markdown.
+        """
+        # Line by line, so that what was written is there for others and after a crash.
+        self._curve = (folder / CURVE).open("x", encoding="utf-8", buffering=1)
+        self._board = TensorBoard(folder, config, card) if config.tracking.tensorboard else None
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Add one point."""
+        line = finite({"epoch": record.epoch, **record.values})
+        self._curve.write(json.dumps(line, allow_nan=False) + "\n")
+        if self._board is not None:
+            self._board.scalars(record.values, record.epoch)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Add what is known at the end."""
+        if self._board is not None:
+            self._board.finish(outcome)
+
+    def close(self, success: bool) -> None:
+        """End, saying how; the first time counts."""
+        if self._curve.closed:
+            return
+        self._curve.close()
+        if self._board is not None:
+            self._board.close(success)
+
+
+class TensorBoard:
+    """The event file of one run, with the records that make it a line of the HPARAMS tab.
+
+    The session's start and end stand in the run's own file and no experiment is declared: so TensorBoard takes
+    the union over all runs, and models with different options compare in one table.
+    """
+
+    def __init__(self, folder: Path, config: ExperimentConfig, card: str) -> None:
+        """Begin the session; see ``Tracker``."""
+        # It takes a second to import, which only runs that write events should pay.
+        from tensorboard.plugins.hparams import summary_v2
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._config = config
+        self._writer = SummaryWriter(str(folder))
+        self._add(summary_v2.hparams_pb(hparams(config), trial_id=folder.name))
+        self._writer.add_text("card", card)
+        self._writer.flush()
+
+    def scalars(self, values: Mapping[str, float], epoch: int) -> None:
+        """Add one point to each curve."""
+        for tag, value in values.items():
+            self._writer.add_scalar(tag, value, epoch)
+        self._writer.flush()
+
+    def finish(self, outcome: Outcome) -> None:
+        """Add the final values, the figure, and the items' vectors where they are asked for."""
+        last = outcome.fit.curve[-1].epoch if outcome.fit.curve else 0
+        for part, prefix in (("test", "test"), ("valid", "best")):
+            if part in outcome.reports:
+                values = outcome.reports[part].values
+                self.scalars({f"{prefix}/{name}": value for name, value in values.items()}, last)
+        if "test" in outcome.reports:
+            image = recall_and_precision_by_k(outcome.reports["test"].ranking)
+            self._writer.add_image("test/recall_and_precision_by_k", image, last, dataformats="HWC")
+        if self._config.tracking.embeddings:
+            self._embeddings(outcome.model, outcome.split.train)
+
+    def close(self, success: bool) -> None:
+        """End the session."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+        status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
+        end = plugin_data_pb2.HParamsPluginData(
+            version=metadata.PLUGIN_DATA_VERSION,
+            session_end_info=plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time()),
+        )
+        value = Summary.Value(
+            tag=metadata.SESSION_END_INFO_TAG,
+            metadata=metadata.create_summary_metadata(end),
+            tensor=metadata.NULL_TENSOR,
+        )
+        self._add(Summary(value=[value]))
+        self._writer.close()
+
+    def _add(self, summary: Any) -> None:
+        self._writer._get_file_writer().add_summary(summary)
+
+    def _embeddings(self, model: Model, train: Interactions) -> None:
+        vectors = model.item_vectors()
+        if vectors is None:
+            logger.warning("tracking.embeddings has no effect: %s has no vectors of items.", type(model).__name__)
+            return
+        chosen = torch.argsort(train.popularity, descending=True, stable=True)[: self._config.tracking.max_embeddings]
+        columns = {"item": train.item_vocabulary.names(chosen.numpy())}
+        if train.features.items is not None and "title" in train.features.items:
+            columns = {"title": train.features.items["title"].to_numpy()[chosen.numpy()], **columns}
+        columns["popularity"] = train.popularity[chosen].numpy()
+        rows = [[printable(str(value)) for value in row] for row in zip(*columns.values())]
+        self._writer.add_embedding(vectors[chosen.to(vectors.device)], rows, tag="items", metadata_header=list(columns))
+
+
+def hparams(config: ExperimentConfig) -> dict[str, bool | float | str]:
+    """Return what tells the run from others, in the form that the HPARAMS tab sorts and filters best.
+
+    At most ``MAX_HPARAMS`` values: the model, the main options of training, data set, split and seed, and as many
+    of the model's options as there is room for, first those that differ from their defaults.
+    """
+    plain = config.to_dict()
+    main = {
+        f"trainer.{key}": plain["trainer"][key] for key in ("lr", "epochs", "batch_size") if key in plain["trainer"]
+    }
+    # The seed as text: few values, which become boxes to tick.
+    ends = {"dataset": plain["dataset"]["name"], "split": plain["split"]["name"], "seed": str(config.seed)}
+    fields = type(config.model).model_fields
+    options = sorted(fields, key=lambda key: getattr(config.model, key) == fields[key].default)
+    room = MAX_HPARAMS - 1 - len(main) - len(ends)
+    chosen = {f"model.{key}": plain["model"][key] for key in options[:room]}
+    return {"model": plain["model"]["name"]} | {
+        key: value if isinstance(value, bool | int | float | str) else json.dumps(value)
+        for key, value in (chosen | main | ends).items()
+    }
+
+
+def recall_and_precision_by_k(ranking: Ranking) -> np.ndarray:
+    """Return a figure of the two means for each length of the list up to K, (height, width, 3) uint8."""
+    # It takes half a second to import; without pyplot no display is looked for.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    ks = range(1, ranking.k + 1)
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name in ("recall", "precision"):
+        metric = metrics.registry.entry(name).target
+        axes.plot(ks, [float(metric(ranking, k).mean()) for k in ks], marker="o", markersize=3, label=f"{name}@k")
+    axes.set(xlabel="k", ylabel="mean over test users", ylim=(0, None))
+    axes.legend()
+    axes.grid(alpha=0.3)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]

@@ -1,0 +1,296 @@
+"""The battery itself: each check finds the model that breaks it, and says so."""
+
+from fnmatch import fnmatchcase
+
+import pytest
+import torch
+
+from recbench.errors import ConfigError
+from recbench.models.item_knn import ItemKNN, ItemKNNConfig
+from recbench.models.mf import MF, MFConfig
+from recbench.models.popularity import Popularity, PopularityConfig
+from recbench.models.random import Random, RandomConfig
+from recbench.testing import check_model, checks
+
+
+class NoDocstring(ItemKNN):
+    pass
+
+
+class ForgetsUsers(ItemKNN):
+    """Scores by popularity."""
+
+    def score(self, batch, items=None):
+        scores = self.weights.sum(1).repeat(len(batch), 1)
+        return scores if items is None else scores.gather(1, items)
+
+
+class NotFinite(Popularity):
+    """Gives items without interactions minus infinity."""
+
+    def score(self, batch, items=None):
+        return super().score(batch, items).log()
+
+
+class TwiceAsWide(Popularity):
+    """Gives float64."""
+
+    def score(self, batch, items=None):
+        return super().score(batch, items).double()
+
+
+class LooksAtTheBatch(ItemKNN):
+    """Divides by the largest score of the batch."""
+
+    def score(self, batch, items=None):
+        scores = super().score(batch)
+        scores = scores / scores.max().clamp(min=1e-9)
+        return scores if items is None else scores.gather(1, items)
+
+
+class SortsCandidates(ItemKNN):
+    """Gives the candidates' scores in the order of their indices."""
+
+    def score(self, batch, items=None):
+        return super().score(batch, None if items is None else items.sort(1).values)
+
+
+class TakesTheLastUser(Popularity):
+    """Indexes a table with -1."""
+
+    folds_in = False
+
+
+class RefusesUnknown(Popularity):
+    """Refuses whom it could score."""
+
+    def score(self, batch, items=None):
+        self.refuse_unknown(batch.users)
+        return super().score(batch, items)
+
+
+class DividesByTheHistory(ItemKNN):
+    """Gives NaN without a history."""
+
+    def score(self, batch, items=None):
+        return super().score(batch, items) / batch.history.counts[:, None]
+
+
+class HidesState(Popularity):
+    """Keeps what it learns outside its buffers."""
+
+    def fit(self, train):
+        self.hidden = train.popularity.float()
+
+    def score(self, batch, items=None):
+        hidden = getattr(self, "hidden", self.counts)
+        return hidden.repeat(len(batch), 1) if items is None else hidden[items]
+
+
+class GlobalNoise(Popularity):
+    """Draws from the global generator."""
+
+    stochastic = True
+
+    def fit(self, train):
+        self.counts.copy_(torch.rand(self.n_items))
+
+
+class SecretlyStochastic(Popularity):
+    """Depends on the seed and does not say so."""
+
+    def fit(self, train):
+        self.counts.copy_(train.popularity + self.seed)
+
+
+class DeclaresChance(Popularity):
+    """Says that it depends on the seed."""
+
+    stochastic = True
+
+
+class LikesLowIndices(Popularity):
+    """Orders items by index."""
+
+    def fit(self, train):
+        self.counts.copy_(torch.arange(self.n_items))
+
+
+class ChangesHistories(Popularity):
+    """Works in place on what it is given."""
+
+    def score(self, batch, items=None):
+        batch.history.items.zero_()
+        return super().score(batch, items)
+
+
+class ChangesTraining(Popularity):
+    """Centres the ratings in place."""
+
+    def fit(self, train):
+        super().fit(train)
+        train.ratings.sub_(3.0)
+
+
+class LearnsWhileScoring(Popularity):
+    """Counts whom it has scored."""
+
+    def score(self, batch, items=None):
+        scores = super().score(batch, items)
+        self.counts += 1
+        return scores
+
+
+class ReusesItsScores(Popularity):
+    """Gives a part of itself away, and writes there again."""
+
+    def score(self, batch, items=None):
+        scores = super().score(batch, items)
+        if not hasattr(self, "buffer"):
+            self.buffer = scores
+        self.buffer.add_(1.0)
+        return self.buffer if items is None else scores
+
+
+class ForgetsTheBias(MF):
+    """Leaves the biases out of the vectors."""
+
+    def user_vectors(self):
+        return self.user.weight.detach()
+
+    def item_vectors(self):
+        return self.item.weight.detach()
+
+
+class PredictsAColumn(MF):
+    """Gives one rating too many dimensions."""
+
+    @classmethod
+    def predicts_ratings(cls, config):
+        return True
+
+    def predict(self, users, items):
+        return super().predict(users, items)[:, None]
+
+
+POPULARITY, KNN = PopularityConfig(), ItemKNNConfig(weighting="none")
+BROKEN = {
+    NoDocstring: (KNN, "builds", "its class has no docstring."),
+    ForgetsUsers: (
+        KNN,
+        "learns_checkerboard",
+        "for 16 of 16 users another unseen item comes before the withheld one.",
+    ),
+    NotFinite: (POPULARITY, "scores_are_finite", "48 of 1920 scores are not finite."),
+    TwiceAsWide: (POPULARITY, "scores_are_finite", "the scores are torch.float64, not torch.float32."),
+    LooksAtTheBatch: (KNN, "batches_of_one", "scores of batches of one and of all users at once: they differ by *."),
+    SortsCandidates: (KNN, "candidates", "scores of 7 candidates and of all items: they differ by *."),
+    TakesTheLastUser: (
+        POPULARITY,
+        "unknown_users",
+        "it declares folds_in = False and scores unknown users; call refuse_unknown().",
+    ),
+    RefusesUnknown: (
+        POPULARITY,
+        "unknown_users",
+        "it declares folds_in = True and refuses unknown users: RefusesUnknown cannot score *.",
+    ),
+    DividesByTheHistory: (
+        KNN,
+        "empty_histories",
+        "the scores of a known user without a history are not finite.",
+    ),
+    HidesState: (POPULARITY, "save_and_load", "the scores after saving and loading are others."),
+    GlobalNoise: (POPULARITY, "same_seed", "two fits with the same seed: counts differ."),
+    SecretlyStochastic: (
+        POPULARITY,
+        "other_seed",
+        "it declares stochastic = False, and another seed gives other scores.",
+    ),
+    DeclaresChance: (
+        POPULARITY,
+        "other_seed",
+        "it declares stochastic = True, and another seed gives the same scores.",
+    ),
+    LikesLowIndices: (POPULARITY, "relabelling", "scores before and after relabelling: they differ by *."),
+    ChangesHistories: (POPULARITY, "inputs_unchanged", "scoring changes the items of the histories."),
+    ChangesTraining: (
+        POPULARITY,
+        "inputs_unchanged",
+        "fitting changes the ratings of the training interactions.",
+    ),
+    LearnsWhileScoring: (POPULARITY, "inputs_unchanged", "scores of the same users, asked twice: they differ by *."),
+    ReusesItsScores: (POPULARITY, "inputs_unchanged", "scoring changes the scores that it gave before."),
+    ForgetsTheBias: (MFConfig(biases=True), "vectors", "dot products of the vectors and scores: they differ by *."),
+    PredictsAColumn: (MFConfig(), "predictions", "the predictions have shape (*, 1), not one a pair."),
+}
+
+
+@pytest.mark.parametrize("model", BROKEN, ids=lambda model: model.__name__)
+def test_a_broken_model_fails_by_name(model):
+    config, check, why = BROKEN[model]
+    with pytest.raises(AssertionError) as error:
+        check_model(model, config, only=[check])
+    assert fnmatchcase(str(error.value), f"model '{model.__name__}' fails the check '{check}': {why}")
+
+
+def test_a_model_that_looks_at_test_rows_fails(monkeypatch):
+    """The canary: a trainer that hands over more than the training part."""
+
+    def fit(self, model, split, **_):
+        model.counts.copy_(split.train.popularity + torch.bincount(split.test.target.items, minlength=model.n_items))
+
+    monkeypatch.setattr("recbench.trainers.closed_form.ClosedForm.fit", fit)
+    with pytest.raises(AssertionError, match=r"'popularity' fails the check 'test_rows': .* counts differ\."):
+        check_model("popularity", only=["test_rows"])
+
+
+def test_every_check_has_a_model_that_breaks_it():
+    assert {check for _, check, _ in BROKEN.values()} | {"test_rows"} == set(checks())
+
+
+def test_a_check_that_is_expected_to_fail_and_passes_is_an_error():
+    with pytest.raises(AssertionError) as error:
+        check_model("item_knn", expected_failures={"candidates": "they are not ready"})
+    assert str(error.value) == (
+        "model 'item_knn' passes the check 'candidates', which it is expected to fail since they are not ready; "
+        "take it out of expected_failures."
+    )
+
+
+def test_declared_failures_hold_unless_others_are_given():
+    check_model("popularity")
+    with pytest.raises(AssertionError, match="^model 'popularity' fails the check 'learns_checkerboard'"):
+        check_model("popularity", expected_failures={})
+
+
+def test_a_registered_class_is_known_by_its_name_and_defaults():
+    with pytest.raises(AssertionError, match="^model 'random' fails the check 'learns_checkerboard'"):
+        check_model(Random, expected_failures={})
+    check_model(Random, RandomConfig())
+
+
+def test_options_reach_the_model():
+    check_model("item_knn", ItemKNNConfig(neighbours=3, weighting="bm25", shrink=5.0), only=["save_and_load"])
+    with pytest.raises(AssertionError, match="fails the check 'learns_checkerboard'"):
+        check_model("mf", MFConfig(dim=1, reg=100.0), only=["learns_checkerboard"])
+
+
+def test_a_class_that_is_not_registered_needs_options():
+    with pytest.raises(ConfigError) as error:
+        check_model(ForgetsUsers)
+    assert str(error.value) == (
+        "ForgetsUsers is not registered, so its options are not known; write check_model(ForgetsUsers, config)."
+    )
+
+
+@pytest.mark.parametrize("arguments", [{"only": ["candidate"]}, {"expected_failures": {"candidate": "?"}}])
+def test_an_unknown_check_is_named(arguments):
+    with pytest.raises(ConfigError) as error:
+        check_model("popularity", **arguments)
+    assert str(error.value) == f"no check 'candidate'. Did you mean 'candidates'? Known: {', '.join(sorted(checks()))}."
+
+
+def test_an_unknown_model_is_named():
+    with pytest.raises(ConfigError, match="^no model 'populrity'. Did you mean 'popularity'?"):
+        check_model("populrity")

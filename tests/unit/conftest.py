@@ -1,0 +1,47 @@
+"""What several unit tests need: the command line, called in this process and leaving nothing behind."""
+
+import copy
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def untouched_registries(monkeypatch):
+    """Forget what a test registers, here and with Hydra."""
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+
+    from recbench import plugins
+
+    for registry in plugins.FAMILIES.values():
+        registry.names()
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    Plugins.instance()
+    store = ConfigStore.instance()
+    monkeypatch.setattr(store, "repo", copy.deepcopy(store.repo))
+
+
+@pytest.fixture
+def command(untouched_registries, capsys, monkeypatch, tmp_path):
+    """Return the command, run in an empty folder: ``command("run", "model=mf").code``."""
+    from recbench.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = main(arguments)
+        captured = capsys.readouterr()
+        return Ended(code, captured.out, captured.err)
+
+    return run

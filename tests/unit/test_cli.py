@@ -1,0 +1,428 @@
+"""The commands, run in this process on little data: what they print, write and return."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from recbench import models
+from recbench.errors import DataError, DivergedError, NonFiniteScoresError
+from recbench.models import Model
+from recbench.options import Config
+
+DATA = ("dataset=planted", "dataset.n_users=60", "dataset.n_items=40", "dataset.n_interactions=500")
+
+
+class FailingConfig(Config):
+    """Options of a model that fails as it is told."""
+
+    how: str = "not"
+    """The way."""
+
+
+FAILURES = {
+    "wrongly": lambda: KeyError("first line\nsecond line"),
+    "by_data": lambda: DataError("there is no such file."),
+    "by_divergence": lambda: DivergedError("epoch 3: the loss is nan."),
+    "by_scores": lambda: NonFiniteScoresError("Failing gave NaN."),
+    "by_ctrl_c": KeyboardInterrupt,
+}
+
+
+class Failing(Model):
+    """Fails, or gives the same score to all."""
+
+    def fit(self, train):
+        if self.config.how == "by_signal":
+            os.kill(os.getpid(), signal.SIGTERM)
+        if self.config.how in FAILURES:
+            raise FAILURES[self.config.how]()
+
+    def score(self, batch, items=None):
+        return torch.zeros(len(batch.users), self.n_items)
+
+
+@pytest.fixture
+def failing(command):
+    """Return the command, with a model that fails as ``model.how`` says."""
+    models.register("failing", config=FailingConfig)(Failing)
+    return command
+
+
+def results(folder="outputs"):
+    """Return what ``result.json`` says, by the name of its folder."""
+    return {path.parent.name: json.loads(path.read_text()) for path in Path(folder).rglob("result.json")}
+
+
+def test_help_teaches(command):
+    for words in ((), ("--help",), ("-h",)):
+        ended = command(*words)
+        assert (ended.code, ended.err) == (0, "")
+        for name in ("run", "compare", "recommend", "list", "config", "board"):
+            assert f"recbench {name}" in ended.out
+    assert re.fullmatch(r"recbench \d+\.\d+\.\d+\n", command("--version").out)
+    for name in ("run", "compare", "recommend", "list", "config", "board"):
+        ended = command(name, "--help")
+        assert (ended.code, ended.err) == (0, "") and ended.out.startswith(f"usage: recbench {name}")
+
+
+def test_a_single_run(command):
+    ended = command("run", *DATA, "model=popularity", "hydra.run.dir=mine")
+    assert ended.code == 0
+    result = results(".")["mine"]
+    assert (result["status"], result["model"], result["dataset"]) == ("done", "popularity", "planted")
+    lines = ended.out.splitlines()
+    assert lines[0].split() == ["test", "valid"]
+    row = next(line for line in lines if line.startswith("ndcg@10"))
+    assert row.split() == [
+        "ndcg@10",
+        f"{result['metrics']['test']['ndcg@10']:.4f}",
+        f"{result['metrics']['valid']['ndcg@10']:.4f}",
+    ]
+    assert lines[-1] == str(Path("mine").resolve())
+    assert "[mine] done: " in ended.err
+
+
+def test_the_same_run_typed_twice_runs_twice(command):
+    for _ in range(2):
+        assert command("run", "-q", *DATA, "model=popularity").code == 0
+    assert [result["status"] for result in results().values()] == ["done", "done"]
+    again = command(
+        "run", "-q", *DATA, "model=popularity", f"hydra.run.dir={next(Path('outputs').rglob('result.json')).parent}"
+    )
+    assert again.code == 2 and "already holds a run" in again.err
+
+
+def test_quiet_leaves_the_result_alone(command):
+    ended = command("run", "--quiet", *DATA, "model=item_knn")
+    assert ended.err == "" and "ndcg@10" in ended.out
+
+
+def test_flags_stand_anywhere(command):
+    ended = command("run", "model=popularity", "-m", DATA[0], "--quiet", *DATA[1:], "seed=0,1")
+    assert ended.code == 0 and len(results()) == 2
+
+
+def test_a_sweep_skips_what_is_done_and_compares(command):
+    words = ("run", "-m", *DATA, "model=popularity,item_knn")
+    first = command(*words)
+    assert first.code == 0
+    written = {name: result["started"] for name, result in results().items()}
+    assert len(written) == 2
+    (sweep,) = Path("outputs/sweeps").iterdir()
+    rows = first.out.splitlines()
+    assert rows[0].split()[:2] == ["model", "seeds"]
+    assert [row.split()[:2] for row in rows[2:4]] == [["item_knn", "1"], ["popularity", "1"]]
+    assert rows[-2:] == [f"recbench compare {sweep}", f"recbench board {sweep}"]
+
+    second = command(*words)
+    assert second.code == 0 and second.out == first.out
+    assert second.err.count("done already, skipped") == 2
+    assert {name: result["started"] for name, result in results().items()} == written
+    assert not list(sweep.glob(".*"))
+
+    grown = command("run", "-m", *DATA, "model=item_knn", "seed=0,1", f"hydra.sweep.dir={sweep}")
+    assert grown.err.count("done already, skipped") == 1
+    assert len(results()) == 3
+    assert grown.out.splitlines()[2].split()[:2] == ["item_knn", "2"]
+
+
+def test_a_dry_run_shows_the_jobs_and_runs_nothing(command):
+    words = ("run", "-m", *DATA, "model=popularity,mf", "trainer.lr=0.1,0.2")
+    ended = command(*words, "--dry-run")
+    assert ended.code == 0 and list(Path.cwd().iterdir()) == []
+    assert ended.err == "warning: without effect on some models of this sweep: trainer.lr (popularity)\n"
+    lines = ended.out.splitlines()
+    assert lines[0] == "4 jobs; nothing is run."
+    assert lines[1] == f"job 1 of 4: {' '.join(DATA)} model=popularity trainer.lr=0.1"
+    assert re.fullmatch(r"  folder  outputs/sweeps/[0-9a-f]{8}/popularity-planted-[0-9a-f]{8}", lines[2])
+    assert lines[3] == "  dataset planted  split random  model popularity  trainer closed_form  seed 0  device auto"
+    assert lines[5] == f"{lines[2]}  (the same as job 1)"
+    assert command("run", *DATA, "model=mf", "--dry-run").out.startswith("1 job; nothing is run.\njob 1 of 1: ")
+
+    folder = Path(lines[2].split()[1])
+    assert command("run", "-q", *DATA, "model=popularity", f"hydra.run.dir={folder}").code == 0
+    assert command(*words, "--dry-run").out.splitlines()[2] == f"{lines[2]}  (done already)"
+
+
+def test_jobs_that_come_to_the_same_run_once(command):
+    ended = command("run", "-m", *DATA, "model=popularity,item_knn", "trainer.lr=0.1,0.2")
+    assert ended.code == 0 and len(results()) == 2
+    assert ended.err.count("warning: without effect") == 1
+    assert results()[min(results())]["not_applicable"] == ["trainer.lr"]
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "status", "said"),
+    [
+        ("wrongly", 1, "failed", "error: failed: KeyError: 'first line\\nsecond line' (see {log})\n"),
+        ("by_scores", 1, "failed", "error: failed: NonFiniteScoresError: Failing gave NaN. (see {log})\n"),
+        ("by_data", 2, "failed", "error: there is no such file. (see {log})\n"),
+        ("by_divergence", 3, "diverged", "error: diverged: epoch 3: the loss is nan. (see {log})\n"),
+        ("by_ctrl_c", 130, "interrupted", "interrupted; what is done so far is in mine\n"),
+        ("by_signal", 143, "interrupted", "interrupted; what is done so far is in mine\n"),
+    ],
+)
+def test_how_a_run_ends(failing, how, code, status, said):
+    ended = failing("run", "-q", *DATA, "model=failing", f"model.how={how}", "hydra.run.dir=mine")
+    assert (ended.code, ended.out) == (code, "")
+    assert results(".")["mine"]["status"] == status
+    assert ended.err.endswith(said.format(log=Path("mine/run.log").resolve()))
+    assert ("Traceback" in ended.err) == (status == "failed" and how != "by_data")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_failing_job_does_not_stop_the_sweep(failing):
+    words = ("run", "-q", "-m", *DATA, "model=failing", "model.how=wrongly,by_divergence,not")
+    ended = failing(*words)
+    assert ended.code == 1
+    assert sorted(result["status"] for result in results().values()) == ["diverged", "done", "failed"]
+    assert "2 of 3 runs did not end well; typed again, the command runs these.\n" in ended.err
+    assert ended.out.splitlines()[2].split()[:2] == ["failing", "1"]
+
+    before = results()
+    again = failing(*words)
+    assert again.code == 1
+    assert {name: result for name, result in results().items() if name.endswith(".old-1")} == {
+        f"{name}.old-1": result for name, result in before.items() if result["status"] != "done"
+    }
+
+
+@pytest.mark.parametrize(
+    ("hows", "code"),
+    [("by_data,by_divergence", 2), ("not,by_divergence", 3), ("by_divergence,by_data,wrongly", 1)],
+)
+def test_a_sweep_ends_with_the_code_of_the_worst(failing, hows, code):
+    assert failing("run", "-q", "-m", *DATA, "model=failing", f"model.how={hows}").code == code
+
+
+def test_an_interrupted_sweep_goes_on_when_typed_again(failing):
+    words = ("run", "-m", *DATA, "model=failing", "model.how=not,by_ctrl_c")
+    ended = failing(*words)
+    assert ended.code == 130 and "interrupted; what is done so far is in outputs/sweeps/" in ended.err
+    assert sorted(result["status"] for result in results().values()) == ["done", "interrupted"]
+    assert failing(*words).err.count("done already, skipped") == 1
+
+
+def test_a_sweep_over_two_splits_has_no_table(command):
+    ended = command("run", "-q", "-m", *DATA, "model=popularity", "split=random,leave_one_out")
+    assert ended.code == 0 and ended.out.startswith("no comparison: ")
+
+
+def test_a_job_in_use_is_left_alone(command):
+    from filelock import FileLock
+
+    words = ("run", "-m", *DATA, "model=popularity", "hydra.sweep.dir=mine")
+    folder = Path(command(*words, "--dry-run").out.splitlines()[2].split()[1])
+    folder.mkdir(parents=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        ended = command(*words)
+    assert "is being run by another process, skipped" in ended.err
+    assert list(folder.iterdir()) == []
+
+
+def test_compare(command):
+    command("run", "-q", "-m", *DATA, "model=item_knn", "seed=0,1")
+    command("run", "-q", *DATA, "model=popularity")
+    ended = command("compare", "outputs", "--format", "json", "--metric", "recall@20")
+    rows = json.loads(ended.out)
+    assert (ended.code, ended.err) == (0, "")
+    assert [(row["model"], row["n_seeds"]) for row in rows] == [("item_knn", 2), ("popularity", 1)]
+    assert rows[0]["metrics"]["recall@20"]["std"] == 0.0
+    assert command("compare", "outputs", "--format", "csv").out.startswith("model,label,")
+    assert command("compare", "outputs", "--metric", "auc").code == 2
+
+
+def test_compare_says_what_is_not_done(failing):
+    failing("run", "-q", "-m", *DATA, "model=failing", "model.how=by_divergence,not")
+    ended = failing("compare", "outputs")
+    assert ended.code == 0 and ": diverged: DivergedError: epoch 3: the loss is nan." in ended.err
+
+
+def test_recommend(command):
+    command("run", "-q", *DATA, "model=item_knn", "hydra.run.dir=mine")
+    users = pd.read_csv("mine/per_user.csv.gz")["user"]
+    ended = command("recommend", "mine", "--user", users[0], "--k", "3", "--format", "json")
+    rows = json.loads(ended.out)
+    assert ended.code == 0 and [row["rank"] for row in rows] == [1, 2, 3]
+    assert {row["user"] for row in rows} == {users[0]}
+    table = command("recommend", "mine", "--user", users[0], "--k", "2").out.splitlines()
+    assert table[0].split()[:4] == ["user", "rank", "item", "score"] and len(table) == 3
+
+    history = ",".join(row["item"] for row in rows)
+    ended = command("recommend", "mine", "--history", history, "--k", "2", "--format", "csv")
+    assert ended.out.startswith("rank,item,score") and len(ended.out.splitlines()) == 3
+
+    assert command("recommend", "mine", "--all-users", "all.csv", "--k", "1").code == 0
+    assert len(pd.read_csv("all.csv")["user"].unique()) == 60
+
+    more = command("recommend", "mine", "--user", users[0], "--k", "40", "--keep-heldout", "--format", "csv").out
+    less = command("recommend", "mine", "--user", users[0], "--k", "40", "--format", "csv").out
+    assert len(more.splitlines()) > len(less.splitlines())
+
+    unknown = command("recommend", "mine", "--user", "nobody")
+    assert unknown.code == 2 and unknown.err.startswith("error: no user 'nobody' among the 60 users.")
+
+
+def test_list(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = command("list", "models")
+    assert ended.code == 0 and max(map(len, ended.out.splitlines())) <= 80
+    assert "\npopularity  Number of training interactions of each item.\n" in ended.out
+    for family in ("datasets", "splits", "trainers", "negatives", "metrics", "losses", "optimizers"):
+        listed = command("list", family)
+        assert listed.code == 0
+        names = [line.split()[0] for line in listed.out.splitlines() if not line.startswith(" ")]
+        for name in names:
+            assert command("list", family, name).out.startswith(f"{name}: ")
+
+
+def test_list_shows_options(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    shown = command("list", "models", "neumf").out
+    assert "options, written model.OPTION=VALUE:" in shown
+    assert "    dim: a whole number at least 1; by default 8\n        Width of the GMF vectors.\n" in shown
+    assert "layers: a list, each a whole number; by default [64,32,16,8]" in shown
+    assert "dropout: a number at least 0 and less than 1; by default 0.0" in shown
+    assert "pretrained_gmf: text or null; by default null" in shown
+    assert "Source: He et al., Neural Collaborative Filtering, WWW 2017" in shown
+    assert "negatives: uniform with n_negatives=4" in shown
+    assert "schedule: constant or linear or cosine; by default constant" in command("list", "trainers", "gradient").out
+    assert "popularity=" not in command("list", "models", "popularity").out.replace("model=popularity", "")
+    assert "model=popularity has no options." in command("list", "models", "popularity").out
+    card = command("list", "datasets", "ml-100k").out
+    assert "users: 943" in card and "licence: " in card and "citation: " in card
+    assert "written as: ndcg@K" in command("list", "metrics", "ndcg").out
+    assert "written as: auc\n" in command("list", "metrics", "auc").out
+
+
+def test_board_serves_a_folder_on_this_machine_only():
+    from recbench.cli.board import _free_port, command
+
+    port = _free_port()
+    assert command("outputs", port) == [
+        sys.executable,
+        "-m",
+        "tensorboard.main",
+        "--logdir",
+        "outputs",
+        "--host",
+        "localhost",
+        "--port",
+        str(port),
+    ]
+    import socket
+
+    with socket.create_server(("localhost", port)):
+        assert _free_port() > port
+
+
+def test_hydras_own_flags(command):
+    ended = command("run", "--cfg", "job", "model=popularity", "trainer.lr=3", "--package", "trainer")
+    assert (ended.code, ended.out) == (0, "# @package trainer\nname: auto\nlr: 3\n")
+    assert "provider" in command("run", "--info", "searchpath").out.lower()
+    assert "hydra/launcher: " in command("run", "--hydra-help").out
+    assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("recbench ", "run compare recommend list config board"),
+        ("recbench co", "compare config"),
+        ("recbench list ", "models datasets splits trainers negatives metrics losses optimizers"),
+        ("recbench compare out", ""),
+        ("recbench run model=n", "model=neumf"),
+        ("recbench run -q --dry-run --plugin json model=neumf model.dro", "model.dropout="),
+        ("recbench run -m trainer.lr", "trainer.lr="),
+        ("recbench run trainer=gradient trainer.lr", "trainer.lr="),
+        ("recbench config see", "seed="),
+        ("recbench run experiment=quick", "experiment=quickstart"),
+    ],
+)
+def test_completion(command, monkeypatch, line, offered):
+    monkeypatch.setenv("COMP_LINE", line)
+    ended = command("-sc", "query=bash")
+    assert (ended.code, ended.out.strip(), ended.err) == (0, offered, "")
+    assert os.environ["COMP_LINE"] == line
+
+
+def test_completion_can_be_installed(command):
+    assert "complete -o nospace" in command("-sc", "install=bash").out
+
+
+PLUGIN = '''
+from recbench.models import Model, register
+from recbench.options import Config
+
+
+class LongConfig(Config):
+    scale: float = 1.0
+    """Of all scores."""
+
+
+@register("{name}", config=LongConfig)
+class Long(Model):
+    """Prefers the last items."""
+
+    def fit(self, train):
+        pass
+
+    def score(self, batch, items=None):
+        import torch
+
+        return self.config.scale * torch.arange(self.n_items).float().expand(len(batch.users), -1)
+'''
+
+
+def test_a_plugin_from_the_working_folder(command):
+    Path("cli_plugin_here.py").write_text(PLUGIN.format(name="plugged_here"))
+    ended = command("run", "-q", "--plugin", "cli_plugin_here", *DATA, "model=plugged_here", "model.scale=2")
+    assert ended.code == 0 and results()[min(results())]["model"] == "plugged_here"
+    shown = command("list", "models", "plugged_here", "--plugin", "cli_plugin_here").out
+    assert "scale: a number; by default 1.0" in shown and "defined in: cli_plugin_here" in shown
+
+
+def test_an_installed_plugin_and_one_that_fails(command, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    Path("cli_plugin_installed.py").write_text(PLUGIN.format(name="plugged_installed"))
+    Path("cli_plugin_broken.py").write_text("import a_module_that_is_missing\n")
+    Path("cli_plugin_taken.py").write_text(PLUGIN.format(name="mf"))
+    folder = Path("plugins-1.0.dist-info")
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: plugins\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(
+        "[recbench.plugins]\ngood = cli_plugin_installed\nbroken = cli_plugin_broken\ntaken = cli_plugin_taken\n"
+    )
+    ended = command("run", "-q", *DATA, "model=plugged_installed")
+    assert ended.code == 0
+    assert ended.err.splitlines()[:2] == [
+        "warning: plugin 'broken' is left out, it fails to load: ModuleNotFoundError: "
+        "No module named 'a_module_that_is_missing'",
+        "warning: plugin 'taken' is left out, it fails to load: ConfigError: model 'mf' is registered twice: "
+        "in recbench.models.mf and in cli_plugin_taken.",
+    ]
+
+
+def test_from_outside(tmp_path):
+    """As users call it: through the interpreter, in workers of their own, with a plugin, and again."""
+    (tmp_path / "cli_plugin_workers.py").write_text(PLUGIN.format(name="plugged_workers"))
+    words = ["run", "-m", *DATA, "model=plugged_workers,popularity", "--plugin", "cli_plugin_workers"]
+    words += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "threads=1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "recbench", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = results(tmp_path)
+    assert sorted(result["model"] for result in found.values()) == ["plugged_workers", "popularity"]
+    assert all(
+        result["status"] == "done" and np.isfinite(result["metrics"]["test"]["ndcg@10"]) for result in found.values()
+    )

@@ -1,0 +1,129 @@
+"""From plain values to a typed experiment, and the pipeline as a whole."""
+
+import json
+
+import pytest
+import torch
+
+from recbench import ExperimentConfig, resolve, run
+from recbench.datasets.planted import PlantedConfig
+from recbench.errors import ConfigError
+from recbench.models.mf import MFConfig
+
+SMALL = {"name": "planted", "n_users": 60, "n_items": 50}
+
+
+def composed(model="mf", **rest):
+    return {"dataset": SMALL, "split": "random", "model": model} | rest
+
+
+def error_of(*args, **kwargs):
+    with pytest.raises(ConfigError) as error:
+        resolve(composed(*args, **kwargs))
+    return str(error.value)
+
+
+def test_what_is_left_out_is_the_models_own():
+    config = resolve(composed()).config
+    assert config.trainer.optimizer == "adagrad" and config.trainer.epochs == 100
+    assert config.negatives.n_negatives == 4
+    assert resolve(composed("neumf")).config.negatives.n_negatives == 4
+    assert resolve(composed("popularity")).config.negatives is None
+
+
+def test_what_is_given_wins_over_the_models_own():
+    config = resolve(composed(trainer={"lr": 0.5}, negatives={"name": "popularity", "alpha": 1.0})).config
+    assert config.trainer.lr == 0.5 and config.trainer.optimizer == "adagrad"
+    assert config.negatives.alpha == 1.0 and config.negatives.n_negatives == 4
+
+
+def test_a_configuration_survives_its_plain_form():
+    config = resolve(composed("neumf", seed=3, trainer={"epochs": 2}, evaluation={"metrics": ["auc"]})).config
+    assert resolve(json.loads(json.dumps(config.to_dict()))).config == config
+
+
+def test_the_identity_knows_what_changes_a_number():
+    base = resolve(composed()).config.identity
+    assert resolve(composed(label="mine", tracking={"tensorboard": False})).config.identity == base
+    assert resolve(composed(trainer={"optimizer": "adagrad"})).config.identity == base
+    assert resolve(composed(seed=1)).config.identity != base
+    assert resolve(composed(threads=1)).config.identity != base
+
+
+def test_all_mistakes_of_all_parts_come_together():
+    message = error_of(
+        {"name": "neumf", "dmi": 3, "dim": "abc", "loss": "brp"}, split={"name": "random", "test": 2}, sede=1
+    )
+    assert message.splitlines()[0].startswith("no option 'sede'. Did you mean 'seed'? Known: ")
+    assert "split 'random' cannot be configured:\n  test = 2: should be less than 1." in message
+    assert "model 'neumf' cannot be configured:\n  dmi = 3: no such option. Did you mean 'dim'?" in message
+    assert (
+        "\n  dim = 'abc': should be a whole number (an integer).\n  loss = 'brp': should be 'bce' or 'bpr'." in message
+    )
+
+
+def test_an_unknown_name_gets_the_nearest():
+    assert error_of("nuemf") == (
+        "no model 'nuemf'. Did you mean 'neumf'? Known: gmf, item_knn, mf, mlp, neumf, popularity, random, user_knn."
+    )
+    assert (
+        error_of(negatives="unifrom")
+        == "no negatives 'unifrom'. Did you mean 'uniform'? Known: in_batch, popularity, uniform."
+    )
+    assert error_of(trainer="gradeint").startswith("no trainer 'gradeint'. Did you mean 'gradient'?")
+
+
+def test_an_option_without_effect_is_an_error_alone_and_a_record_in_a_sweep():
+    assert error_of("popularity", trainer={"lr": 0.1}) == (
+        "trainer.lr = 0.1 has no effect on model 'popularity', whose trainer is 'closed_form'."
+    )
+    assert error_of({"name": "mf", "loss": "mse"}, negatives={"n_negatives": 2}) == (
+        "negatives.n_negatives has no effect: model 'mf' with loss 'mse' uses no negatives."
+    )
+    assert error_of(negatives={"name": "in_batch", "n_negatives": 2}) == (
+        "negatives.n_negatives = 2 has no effect on model 'mf', whose negatives is 'in_batch'."
+    )
+    given = composed("popularity", trainer={"lr": 0.1}, negatives={"n_negatives": 2})
+    assert resolve(given, several_models=True).not_applicable == ("trainer.lr", "negatives.n_negatives")
+
+
+def test_an_option_that_no_trainer_has_is_a_mistake_even_in_a_sweep():
+    with pytest.raises(ConfigError, match="trainer 'closed_form' cannot be configured:\n  lrr = 0.1: no such option."):
+        resolve(composed("popularity", trainer={"lrr": 0.1}), several_models=True)
+
+
+def test_parts_that_do_not_fit_together():
+    assert error_of("popularity", trainer="gradient") == (
+        "model 'popularity' is fitted by trainer 'closed_form', not by 'gradient'; leave trainer=auto."
+    )
+    assert error_of(evaluation={"metrics": ["rmse"]}) == (
+        "metric 'rmse': model 'mf' with these options predicts no ratings."
+    )
+    assert error_of(trainer={"selection": "test"}).startswith(
+        "trainer.selection = 'test': is allowed only inside experiment=NAME"
+    )
+    assert resolve(composed(trainer={"selection": "test"}, experiment="x")).config.trainer.selection == "test"
+    assert error_of(evaluation={"metrics": ["ndgc@10"]}).startswith(
+        "evaluation cannot be configured:\n  metrics[0] = 'ndgc@10': no metric 'ndgc'. Did you mean 'ndcg'?"
+    )
+
+
+def test_python_needs_no_hydra_and_no_folder():
+    config = ExperimentConfig(model=MFConfig(dim=4), dataset=PlantedConfig(n_users=60, n_items=50))
+    outcome = run(config)
+    assert set(outcome.reports) == {"valid", "test"}
+    assert 0 <= outcome.reports["test"].values["ndcg@10"] <= 1
+    again = run(config)
+    for part in ("valid", "test"):
+        assert outcome.reports[part].values == again.reports[part].values
+    for name, value in outcome.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name])
+    assert outcome.peak_memory_bytes > 2**20
+
+
+def test_sampled_candidates_are_labelled():
+    evaluation = {"candidates": "sampled", "n_candidates": 5, "metrics": ["ndcg@10", "coverage@10"]}
+    outcome = run(resolve(composed("popularity", evaluation=evaluation)).config)
+    assert set(outcome.reports["test"].values) == {"ndcg@10[sampled5]", "coverage@10[sampled5]"}
+    ranked = outcome.split.test.candidates
+    assert torch.equal((ranked >= 0).sum(1), outcome.split.test.target.counts + 5)

@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from given_scores import GivenScores, case, ids
+
+from recbench.data import Interactions, Vocabulary
+from recbench.errors import NonFiniteScoresError
+from recbench.ranking import TieOrder, _auc, rank, scored_blocks, top_k
+
+
+def random_order(n_users, n_items, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randint(n_items, (n_users + 1,), generator=generator, dtype=torch.int32)
+    return TieOrder(torch.randperm(n_items, generator=generator).int(), start)
+
+
+def random_scores(n_users, n_items, n_values, seed=0):
+    """Return scores of ``n_values`` different values, one in five hidden at -inf."""
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randint(-(n_values // 2), n_values - n_values // 2, (n_users, n_items), generator=generator)
+    hidden = torch.rand(n_users, n_items, generator=generator) < 0.2
+    return scores.float().masked_fill(hidden, -math.inf)
+
+
+def sorted_columns(scores, precedence):
+    """Return the columns above -inf by (score descending, precedence), by Python's sort."""
+    listed = [column for column, score in enumerate(scores) if score > -math.inf]
+    return sorted(listed, key=lambda column: (-scores[column], precedence[column]))
+
+
+# Top-k
+
+
+@pytest.mark.parametrize("k", [1, 2, 7, 39, 40, 45])
+@pytest.mark.parametrize("n_values", [1, 2, 5, 40, 10_000])
+def test_top_k_is_that_of_a_python_sort(n_values, k):
+    n_users, n_items = 200, 40
+    scores, ties = random_scores(n_users, n_items, n_values), random_order(n_users, n_items)
+    users = torch.arange(n_users)
+    best = top_k(scores, k, ties, users, torch.arange(n_items))
+    precedence = ties.precedence(users, torch.arange(n_items)).tolist()
+    for row in range(n_users):
+        order = sorted_columns(scores[row].tolist(), precedence[row])
+        listed = order[:k]
+        assert best.columns[row].tolist() == listed + [-1] * (k - len(listed))
+        equal = [bool(scores[row, one] == scores[row, next_]) for one, next_ in zip(order, order[1:])]
+        assert best.tied[row].tolist() == (equal + [False] * k)[:k]
+
+
+@pytest.mark.parametrize("k", [1, 5, 24])
+def test_top_k_of_candidates_breaks_ties_by_item_not_by_column(k):
+    n_users, n_items, n_candidates = 300, 60, 24
+    generator = torch.Generator().manual_seed(1)
+    items = torch.rand(n_users, n_items, generator=generator).argsort(1)[:, :n_candidates]
+    scores, ties = random_scores(n_users, n_candidates, 3), random_order(n_users, n_items)
+    users = torch.arange(n_users)
+    best = top_k(scores, k, ties, users, items)
+    precedence = ties.precedence(users, items).tolist()
+    for row in range(n_users):
+        listed = sorted_columns(scores[row].tolist(), precedence[row])[:k]
+        assert best.columns[row].tolist() == listed + [-1] * (k - len(listed))
+
+
+def test_a_shorter_list_is_the_beginning_of_a_longer_one():
+    scores, ties = random_scores(100, 50, 4), random_order(100, 50)
+    long = top_k(scores, 20, ties, torch.arange(100), torch.arange(50))
+    for k in range(1, 20):
+        short = top_k(scores, k, ties, torch.arange(100), torch.arange(50))
+        assert short.columns.equal(long.columns[:, :k])
+        assert short.tied.equal(long.tied[:, :k])
+
+
+def test_both_zeros_are_equal_scores():
+    ties = TieOrder(torch.tensor([2, 1, 0], dtype=torch.int32), torch.tensor([0, 0], dtype=torch.int32))
+    best = top_k(torch.tensor([[0.0, -0.0, 0.0]]), 2, ties, torch.tensor([0]), torch.arange(3))
+    assert best.columns.tolist() == [[2, 1]]
+    assert best.tied.tolist() == [[True, True]]
+
+
+def test_nothing_to_list():
+    hidden = torch.full((2, 3), -math.inf)
+    best = top_k(hidden, 2, random_order(2, 3), torch.arange(2), torch.arange(3))
+    assert best.columns.tolist() == [[-1, -1], [-1, -1]]
+    assert not best.tied.any()
+
+
+# The order of ties
+
+
+def catalogue(user_ids, item_ids):
+    nothing = torch.empty(0, dtype=torch.int64)
+    return Interactions(nothing, nothing, Vocabulary(user_ids, "user"), Vocabulary(item_ids, "item"))
+
+
+def order_by_ids(ties, interactions, user_id):
+    """Return the item ids in the order in which a user sees equal scores."""
+    user = torch.from_numpy(interactions.user_vocabulary.indices([user_id]))
+    order = ties.precedence(user, torch.arange(interactions.n_items))[0].argsort()
+    return interactions.item_vocabulary.names(order.numpy()).tolist()
+
+
+def test_each_user_has_an_order_of_all_items():
+    interactions = catalogue(ids(500, "u"), ids(30, "i"))
+    precedence = TieOrder.of(interactions).precedence(torch.arange(500), torch.arange(30))
+    assert precedence.sort(1).values.tolist() == [list(range(30))] * 500
+    # Every item comes first for some users: the share of each is 1 / 30, within 5 standard deviations.
+    first = torch.bincount(precedence.argmin(1), minlength=30)
+    assert first.min() > 0
+    assert first.max() < 500 / 30 + 5 * math.sqrt(500 / 30)
+
+
+def test_the_order_depends_on_seed_user_and_item_ids_alone():
+    items = ids(30, "i")
+    one = catalogue(["anna", "bert"], items)
+    other = catalogue(["bert", "zoe", "0"], list(reversed(items)))
+    orders = [order_by_ids(TieOrder.of(data, 3), data, "bert") for data in (one, other)]
+    assert orders[0] == orders[1]
+    assert order_by_ids(TieOrder.of(one, 4), one, "bert") != orders[0]
+    assert order_by_ids(TieOrder.of(one, 3), one, "anna") != orders[0]
+
+
+def test_another_item_does_not_reorder_the_circle():
+    few, more = catalogue(["u"], ids(30, "i")), catalogue(["u"], ids(31, "i"))
+    circle = [order_by_ids(TieOrder.of(data), data, "u") for data in (few, more)]
+    circle[1].remove("i00030")
+    turn = circle[1].index(circle[0][0])
+    assert circle[1][turn:] + circle[1][:turn] == circle[0]
+
+
+def test_unknown_users_have_an_order_too():
+    ties = TieOrder.of(catalogue(ids(3, "u"), ids(5, "i")))
+    assert sorted(ties.precedence(torch.tensor([-1]), torch.arange(5))[0].tolist()) == list(range(5))
+
+
+# Rank
+
+
+def random_problem(n_users=150, n_items=60, n_values=30, seed=0):
+    rng = np.random.default_rng(seed)
+    scores = torch.from_numpy(rng.integers(0, n_values, size=(n_users, n_items)).astype(np.float32))
+    shuffled = [rng.permutation(n_items).tolist() for _ in range(n_users)]
+    return scores, [row[:4] for row in shuffled], [sorted(row[4:24]) for row in shuffled]
+
+
+def assert_same_lists(one, other, order=slice(None)):
+    """Check that ``one`` has the lists of ``other``, its users put into ``order``."""
+    for name in ("items", "hits", "tied", "n_relevant", "auc"):
+        expected = getattr(other, name)[order]
+        torch.testing.assert_close(getattr(one, name), expected, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_small_ranking_by_hand():
+    # User 0 has nothing to find, user 1 saw the best item, user 2 has two equal scores behind the first place.
+    scores = torch.tensor([[9.0, 9.0, 9.0, 9.0], [4.0, 3.0, 2.0, 1.0], [5.0, 7.0, 5.0, 1.0]])
+    problem = case(scores, relevant=[[], [2, 3], [1]], seen=[[0], [0], []])
+    ranking = problem.rank(3, with_auc=True)
+    assert ranking.users.tolist() == [1, 2]
+    assert ranking.items[0].tolist() == [1, 2, 3]
+    assert ranking.items[1, 0] == 1 and sorted(ranking.items[1, 1:].tolist()) == [0, 2]
+    assert ranking.hits.tolist() == [[False, True, True], [True, False, False]]
+    assert ranking.tied.tolist() == [[False, False, False], [False, True, False]]
+    assert ranking.n_relevant.tolist() == [2, 1]
+    assert ranking.popularity.tolist() == [2, 0, 0, 0]
+    assert (ranking.n_train_users, ranking.k) == (3, 3)
+    assert ranking.auc.tolist() == [0, 1]
+    assert problem.rank(3).auc is None
+
+
+def test_no_masked_item_is_listed_also_when_the_list_is_longer_than_the_rest():
+    scores, relevant, seen = random_problem()
+    ranking = case(scores, relevant, seen).rank(65)
+    for user, listed in enumerate(ranking.items.tolist()):
+        assert sorted(listed[:40]) == sorted(set(range(60)) - set(seen[user]))
+        assert listed[40:] == [-1] * 25
+    assert not ranking.hits[:, 40:].any() and not ranking.tied[:, 39:].any()
+
+
+def test_a_relevant_item_that_is_masked_cannot_be_found():
+    problem = case(torch.tensor([[3.0, 2.0, 1.0]]), relevant=[[0, 2]], seen=[[0]])
+    ranking = problem.rank(3, with_auc=True)
+    assert ranking.items.tolist() == [[1, 2, -1]]
+    assert ranking.hits.tolist() == [[False, True, False]]
+    assert ranking.n_relevant.tolist() == [2]
+    assert ranking.auc.tolist() == [0]
+
+
+def test_the_mask_may_be_another_than_the_history():
+    scores, relevant, seen = random_problem()
+    problem = case(scores, relevant, seen)
+    nothing = problem.train.histories.rows(torch.full((150,), -1))
+    assert_same_lists(problem.rank(5, masked=nothing, with_auc=True), case(scores, relevant).rank(5, with_auc=True))
+
+
+@pytest.mark.parametrize("user_block", [1, 7, 64, 512])
+def test_the_block_of_users_changes_no_bit(user_block):
+    problem = case(*random_problem())
+    whole = problem.rank(10, with_auc=True, user_block=150)
+    assert_same_lists(problem.rank(10, with_auc=True, user_block=user_block), whole)
+
+
+def test_candidates_are_ranked_as_all_items_with_the_rest_masked():
+    scores, relevant, seen = random_problem(n_values=4)
+    candidates = torch.full((150, 30), -1)
+    rng = np.random.default_rng(1)
+    for user in range(150):
+        others = [item for item in range(60) if item not in relevant[user]]
+        chosen = rng.permutation(relevant[user] + rng.choice(others, rng.integers(1, 26), replace=False).tolist())
+        candidates[user, torch.from_numpy(rng.permutation(30)[: len(chosen)])] = torch.from_numpy(chosen)
+    rest = [sorted(set(seen[user]) | set(range(60)) - set(candidates[user].tolist())) for user in range(150)]
+    assert_same_lists(
+        case(scores, relevant, seen, candidates).rank(35, with_auc=True),
+        case(scores, relevant, rest).rank(35, with_auc=True),
+    )
+
+
+@pytest.mark.parametrize("transform", [lambda s: s * 0.25 - 7, torch.exp, lambda s: s**3], ids=["line", "exp", "cube"])
+def test_a_monotone_transform_of_the_scores_changes_nothing(transform):
+    scores, relevant, seen = random_problem()
+    before, after = (case(given, relevant, seen).rank(60, with_auc=True) for given in (scores, transform(scores)))
+    assert_same_lists(before, after)
+
+
+def test_relabelling_users_permutes_the_lists():
+    # Without ties: their order goes by the user's id.
+    scores, relevant, seen = random_problem()
+    scores = scores + torch.rand(scores.shape, generator=torch.Generator().manual_seed(0))
+    order = np.random.default_rng(2).permutation(150)
+    before = case(scores, relevant, seen).rank(20, with_auc=True)
+    after = case(scores[order], [relevant[user] for user in order], [seen[user] for user in order])
+    assert_same_lists(after.rank(20, with_auc=True), before, order)
+
+
+def test_relabelling_items_permutes_the_columns():
+    # The order of ties goes by the item's id and is carried along.
+    scores, ties, users = random_scores(100, 60, 4), random_order(100, 60), torch.arange(100)
+    order = torch.from_numpy(np.random.default_rng(2).permutation(60))
+    before = top_k(scores, 10, ties, users, torch.arange(60))
+    after = top_k(scores[:, order], 10, TieOrder(ties.place[order], ties.start), users, torch.arange(60))
+    assert order[after.columns].equal(before.columns)
+    assert after.tied.equal(before.tied)
+
+
+class StoredScores(GivenScores):
+    """Returns its own matrix, as a model may that has all scores at hand."""
+
+    def score(self, batch, items=None):
+        return self.scores if items is None else super().score(batch, items)
+
+
+def test_the_scores_of_the_model_are_not_written_to():
+    scores, relevant, seen = random_problem()
+    problem, kept = case(scores, relevant, seen), scores.clone()
+    ranking = rank(StoredScores(problem.train, scores), problem.holdout, problem.train, 5, with_auc=True)
+    assert scores.equal(kept)
+    assert_same_lists(ranking, problem.rank(5, with_auc=True))
+    shared = StoredScores(problem.train, scores[:1].expand(150, 60))
+    rank(shared, problem.holdout, problem.train, 5)
+    assert scores.equal(kept)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("candidates", [None, torch.arange(60).expand(150, 60)], ids=["all", "candidates"])
+def test_scores_that_are_not_finite_are_an_error(bad, candidates):
+    scores, relevant, seen = random_problem()
+    scores[3, 7] = scores[3, 9] = scores[140, 0] = bad
+    problem = case(scores, relevant, seen, candidates)
+    problem.model.train()
+    with pytest.raises(NonFiniteScoresError) as error:
+        problem.rank(5, user_block=512)
+    assert str(error.value) == (
+        "GivenScores gave 3 scores that are NaN or infinite, for 2 of 150 users in this block. "
+        "Its parameters are not finite: lower the learning rate, or clip the gradient."
+    )
+    assert problem.model.training
+
+
+def test_the_largest_finite_scores_are_fine():
+    largest = torch.finfo(torch.float32).max
+    ranking = case(torch.tensor([[largest, -largest, largest, 0.0]]), relevant=[[1]]).rank(4)
+    assert sorted(ranking.items[0, :2].tolist()) == [0, 2] and ranking.items[0, 2:].tolist() == [3, 1]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_asked_in_evaluation_mode_and_keeps_its_own(training):
+    problem = case(*random_problem())
+    modes = []
+    score = problem.model.score
+    problem.model.score = lambda *given: (
+        modes.append((problem.model.training, torch.is_grad_enabled())) or score(*given)
+    )
+    problem.model.train(training)
+    problem.rank(5)
+    assert modes == [(False, False)]
+    assert problem.model.training == training
+
+
+def test_scored_blocks_cover_all_users():
+    scores, relevant, seen = random_problem()
+    problem = case(scores, relevant, seen)
+    blocks = list(scored_blocks(problem.model, problem.holdout.users, problem.holdout.history, 64))
+    assert [len(rows) for rows, _ in blocks] == [64, 64, 22]
+    assert torch.cat([rows for rows, _ in blocks]).equal(torch.arange(150))
+    assert torch.cat([block for _, block in blocks]).equal(scores)
+
+
+# The area under the ROC curve
+
+
+def test_auc_by_hand():
+    scores = torch.tensor([[1.0, 2.0, 2.0, 3.0, -math.inf], [1.0, 1.0, 1.0, 1.0, 1.0]])
+    relevant = torch.tensor([[False, True, False, True, True], [True, False, True, False, False]])
+    # First user, item 1: beats item 0, ties item 2; item 3 beats both; item 4 is hidden.
+    assert _auc(scores, relevant).tolist() == [(1 + 1 / 2 + 2) / 4, 1 / 2]
+
+
+def test_auc_is_not_defined_without_a_pair():
+    scores = torch.tensor([[1.0, 2.0, -math.inf], [1.0, 2.0, -math.inf]])
+    relevant = torch.tensor([[True, True, False], [False, False, True]])
+    assert _auc(scores, relevant).isnan().all()

@@ -1,0 +1,230 @@
+"""What TensorBoard is given can be read back from the event files."""
+
+import io
+import logging
+from dataclasses import replace
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+
+from recbench import ConfigError, ExperimentConfig, resolve, run
+from recbench.configuration import Settings
+from recbench.data import Ranking
+from recbench.datasets.planted import PlantedConfig
+from recbench.models.item_knn import ItemKNNConfig
+from recbench.models.neumf import NeuMFConfig
+from recbench.models.popularity import PopularityConfig
+from recbench.report import RunFolder
+from recbench.tracking import TrackingConfig, hparams, recall_and_precision_by_k
+from recbench.trainers import EpochRecord
+
+DATA = PlantedConfig(n_users=30, n_items=40, n_interactions=300)
+MF = resolve(
+    {
+        "model": {"name": "mf", "dim": 2},
+        "dataset": {"name": "planted", **DATA.model_dump()},
+        "trainer": {"epochs": 3},
+        "tracking": {"embeddings": True, "max_embeddings": 7},
+        "seed": 5,
+    }
+).config
+
+
+def events_of(folder):
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0, "images": 0})
+    events.Reload()
+    return events
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory):
+    """Give the folder, the outcome and the events of a run of MF."""
+    folder = tmp_path_factory.mktemp("outputs") / "mf-3f2a91c0"
+    outcome = run(MF, folder, progress=False)
+    return folder, outcome, events_of(folder)
+
+
+def test_each_epoch_is_a_point_of_each_curve(tracked):
+    _, outcome, events = tracked
+    tags = outcome.fit.curve[0].values
+    assert {"loss", "lr", "valid/ndcg@10"} <= tags.keys()
+    for tag in tags:
+        points = events.Scalars(tag)
+        assert [point.step for point in points] == [1, 2, 3]
+        assert [point.value for point in points] == pytest.approx([point.values[tag] for point in outcome.fit.curve])
+
+
+def test_the_final_values_are_written_once(tracked):
+    _, outcome, events = tracked
+    for prefix, part in (("test", "test"), ("best", "valid")):
+        for name, value in outcome.reports[part].values.items():
+            (point,) = events.Scalars(f"{prefix}/{name}")
+            assert point.step == 3
+            assert point.value == pytest.approx(value)
+
+
+def test_a_run_is_one_line_of_the_hparams_tab(tracked):
+    folder, _, events = tracked
+    start, end = sessions(events)
+    values = {key: getattr(value, value.WhichOneof("kind")) for key, value in start.hparams.items()}
+    assert values == hparams(MF)
+    assert end.status == api_pb2.STATUS_SUCCESS
+    assert end.end_time_secs >= start.start_time_secs
+    assert "_hparams_/experiment" not in events.summary_metadata, "one run's would hide the columns of the others"
+    (file,) = folder.parent.rglob("events.out.tfevents.*")
+    assert file.parent == folder
+
+
+def sessions(events):
+    """Return the records of the session's start and end."""
+    found = {}
+    for tag in ("_hparams_/session_start_info", "_hparams_/session_end_info"):
+        content = events.SummaryMetadata(tag).plugin_data.content
+        found[tag] = plugin_data_pb2.HParamsPluginData.FromString(content)
+    start, end = found.values()
+    return start.session_start_info, end.session_end_info
+
+
+def test_hparams_are_named_as_on_the_command_line():
+    assert hparams(MF) == {
+        "model": "mf",
+        "model.dim": 2,
+        "model.biases": True,
+        "model.loss": "bpr",
+        "model.reg": MF.model.reg,
+        "model.init_std": MF.model.init_std,
+        "trainer.lr": MF.trainer.lr,
+        "trainer.epochs": 3,
+        "trainer.batch_size": MF.trainer.batch_size,
+        "dataset": "planted",
+        "split": "random",
+        "seed": "5",
+    }
+
+
+def test_hparams_are_few_and_those_that_differ_come_first():
+    config = ExperimentConfig(model=NeuMFConfig(alpha=0.25), dataset=DATA, settings=Settings(seed=1))
+    found = hparams(config)
+    assert len(found) == 12
+    assert found["model.alpha"] == 0.25
+    assert found["model.layers"] == "[64, 32, 16, 8]", "a list is a text"
+    assert "model.pretrained_gmf" not in found
+
+
+def test_hparams_of_a_model_without_training_options():
+    config = ExperimentConfig(model=ItemKNNConfig(), dataset=DATA)
+    assert not [name for name in hparams(config) if name.startswith("trainer.")]
+    assert all(isinstance(value, bool | int | float | str) for value in hparams(config).values())
+
+
+def test_a_failed_run_says_so(tmp_path):
+    config = replace(MF, tracking=TrackingConfig())
+    with pytest.raises(ZeroDivisionError), RunFolder(tmp_path / "run", config, torch.device("cpu")) as folder:
+        folder.epoch(EpochRecord(1, {"loss": 0.5}))
+        raise ZeroDivisionError
+    events = events_of(tmp_path / "run")
+    assert sessions(events)[1].status == api_pb2.STATUS_FAILURE
+    assert [point.value for point in events.Scalars("loss")] == [0.5]
+
+
+def test_points_can_be_watched_while_the_run_goes_on(tmp_path):
+    with RunFolder(tmp_path / "run", replace(MF, tracking=TrackingConfig()), torch.device("cpu")) as folder:
+        folder.epoch(EpochRecord(1, {"loss": 0.5}))
+        assert [point.step for point in events_of(tmp_path / "run").Scalars("loss")] == [1]
+
+
+def test_the_card_is_a_table_with_the_line_that_repeats_the_run(tracked):
+    _, _, events = tracked
+    card = events.Tensors("card/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert card.startswith("    recbench run model=mf model.dim=2 dataset=planted ")
+    assert "\n| model.dim | 2 |\n" in card
+    assert "\n| seed | 5 |\n" in card
+
+
+def test_a_card_shows_text_of_others_as_text(tmp_path):
+    config = replace(MF, tracking=TrackingConfig(), settings=Settings(label="a|b\n<script>"))
+    with RunFolder(tmp_path / "run", config, torch.device("cpu")):
+        pass
+    card = events_of(tmp_path / "run").Tensors("card/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "| label | a\\|b&lt;script> |" in card
+
+
+def test_the_figure_is_an_image_of_the_test_part(tracked):
+    _, _, events = tracked
+    (image,) = events.Images("test/recall_and_precision_by_k")
+    assert (image.width, image.height) == (600, 400)
+    pixels = matplotlib.image.imread(io.BytesIO(image.encoded_image_string))
+    assert pixels.std() > 0.05, "something is drawn"
+
+
+def ranking(hits):
+    hits = torch.tensor(hits)
+    items = torch.arange(hits.shape[1]).repeat(len(hits), 1)
+    nothing = torch.zeros_like(hits)
+    return Ranking(torch.arange(len(hits)), items, hits, torch.full((len(hits),), 2), nothing, torch.ones(9), 9)
+
+
+def test_the_figure_draws_recall_and_precision(monkeypatch):
+    """One user, two relevant items, hits at ranks 1 and 3: recall 1/2, 1/2, 2/2; precision 1/1, 1/2, 2/3."""
+    from matplotlib.axes import Axes
+
+    drawn = {}
+    plot = Axes.plot
+
+    def spy(self, x, y, **style):
+        drawn[style["label"]] = (list(x), y)
+        return plot(self, x, y, **style)
+
+    monkeypatch.setattr(Axes, "plot", spy)
+    figure = recall_and_precision_by_k(ranking([[True, False, True]]))
+    assert figure.dtype == np.uint8 and figure.shape == (400, 600, 3)
+    assert drawn["recall@k"] == ([1, 2, 3], pytest.approx([1 / 2, 1 / 2, 2 / 2]))
+    assert drawn["precision@k"] == ([1, 2, 3], pytest.approx([1 / 1, 1 / 2, 2 / 3]))
+
+
+def test_the_projector_has_the_most_popular_items(tracked):
+    folder, outcome, _ = tracked
+    train = outcome.split.train
+    best = torch.argsort(train.popularity, descending=True, stable=True)[:7]
+    (metadata,) = folder.rglob("metadata.tsv")
+    lines = [line.split("\t") for line in metadata.read_text().splitlines()]
+    assert lines[0] == ["title", "item", "popularity"]
+    ids = train.item_vocabulary.names(best.numpy())
+    assert lines[1:] == [[f"Planted {name}", name, str(int(train.popularity[i]))] for name, i in zip(ids, best)]
+    (tensors,) = folder.rglob("tensors.tsv")
+    vectors = np.loadtxt(tensors)
+    np.testing.assert_allclose(vectors, outcome.model.item_vectors()[best].numpy(), rtol=1e-6)
+
+
+def test_a_model_without_vectors_is_named(tmp_path, caplog):
+    config = ExperimentConfig(model=PopularityConfig(), dataset=DATA, tracking=TrackingConfig(embeddings=True))
+    with caplog.at_level(logging.WARNING):
+        run(config, tmp_path / "run", progress=False)
+    assert "tracking.embeddings has no effect: Popularity has no vectors of items." in caplog.text
+    assert not list((tmp_path / "run").rglob("tensors.tsv"))
+    assert events_of(tmp_path / "run").Scalars("test/ndcg@10")[0].step == 0
+
+
+def test_without_tensorboard_there_are_no_events(tmp_path):
+    run(replace(MF, tracking=TrackingConfig(tensorboard=False)), tmp_path / "run", progress=False)
+    assert not list((tmp_path / "run").rglob("events.out.tfevents.*"))
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_tracking_changes_no_number(tracked):
+    _, outcome, _ = tracked
+    plain = run(replace(MF, tracking=TrackingConfig(tensorboard=False)), progress=False)
+    assert plain.reports["test"].values == outcome.reports["test"].values
+    assert all(torch.equal(a, b) for a, b in zip(plain.model.parameters(), outcome.model.parameters()))
+
+
+def test_embeddings_without_tensorboard_are_a_mistake():
+    with pytest.raises(ConfigError) as error:
+        TrackingConfig.from_mapping({"tensorboard": False, "embeddings": True}, "tracking")
+    assert str(error.value) == (
+        "tracking cannot be configured:\n  embeddings = True: has no effect with tensorboard=false."
+    )
