@@ -97,7 +97,8 @@ class RunFolder:
             self._attach_log(undo)
             self._tracker = Tracker(self.folder, self.config, self._card())
             self._undo = undo.pop_all()
-        logger.info("started: %s", self._repeat)
+        logger.info("started")
+        logger.debug("repeat with: %s", self._repeat)
         return self
 
     def epoch(self, record: EpochRecord) -> None:
@@ -109,7 +110,7 @@ class RunFolder:
             for name, value in record.values.items()
             if "/" not in name or name.partition("/")[2].partition("[")[0] == monitor
         ]
-        logger.info("epoch %d %s", record.epoch, " ".join(shown))
+        logger.debug("epoch %d %s", record.epoch, " ".join(shown))
 
     def finish(self, outcome: Outcome) -> None:
         """Keep the outcome; ``result.json`` last.
@@ -169,9 +170,8 @@ class RunFolder:
         self._log.addFilter(name_the_run)
         ROOT.addHandler(self._log)
         undo.callback(ROOT.removeHandler, self._log)
-        if ROOT.getEffectiveLevel() > logging.INFO:
-            undo.callback(ROOT.setLevel, ROOT.level)
-            ROOT.setLevel(logging.INFO)
+        undo.callback(ROOT.setLevel, ROOT.level)
+        ROOT.setLevel(logging.DEBUG)
 
     def _log_traceback(self, error: BaseException) -> None:
         """Put the traceback into the log alone; what people see of an error is the caller's to say."""
@@ -300,14 +300,11 @@ def _selection(config: ExperimentConfig, split: Split) -> str | None:
 
 
 def _warn_of_ties(part: str, report: Report) -> None:
-    for cut, share in report.tie_rate.items():
-        if share > TIES_WORTH_A_WARNING:
-            logger.warning(
-                "%s: %.1f %% of the lists are cut %s between equal scores, where the order is decided by lot.",
-                part,
-                100 * share,
-                cut,
-            )
+    """Say, in one line, at which cuts many lists end between equal scores."""
+    many = {cut: share for cut, share in report.tie_rate.items() if share > TIES_WORTH_A_WARNING}
+    if many:
+        shares = ", ".join(f"{cut} for {100 * share:.1f} %" for cut, share in many.items())
+        logger.warning("%s: lists are cut between equal scores, and so by lot, %s of the users.", part, shares)
 
 
 def _write_per_user(path: Path, report: Report, split: Split) -> None:

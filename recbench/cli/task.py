@@ -72,7 +72,7 @@ def _run_unless_done(values: dict[str, Any], folder: Path, *, progress: bool) ->
                 if is_done(folder):
                     logger.info("%s: done already, skipped", folder.name)
                     return JobEnd(folder, "skipped")
-                pass
+                _move_aside(folder)
                 return _run(values, folder, progress=progress)
             finally:
                 claim.unlink()

@@ -183,6 +183,8 @@ class _Steps:
                 total += loss.detach().double() * len(index)
                 if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps_an_epoch:
                     self._refuse_divergence(total, epoch, step + 1, lr)
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
+            raise DivergedError(self._diverged("a parameter", epoch, self.steps_an_epoch, lr))
         return {"loss": float(total) / len(self.users), "lr": lr}
 
     def _batches(self, epoch: int) -> Iterator[tuple[Tensor, torch.Generator]]:
@@ -227,10 +229,13 @@ class _Steps:
 
     def _refuse_divergence(self, total: Tensor, epoch: int, step: int, lr: float) -> None:
         if not math.isfinite(float(total)):
-            raise DivergedError(
-                f"the loss of {type(self.model).__name__} is no longer finite in epoch {epoch}, by step {step} of "
-                f"{self.steps_an_epoch} (lr {lr:g}). Lower trainer.lr, or set trainer.clip_norm=1."
-            )
+            raise DivergedError(self._diverged("the loss", epoch, step, lr))
+
+    def _diverged(self, what: str, epoch: int, step: int, lr: float) -> str:
+        return (
+            f"{what} of {type(self.model).__name__} is no longer finite in epoch {epoch}, by step {step} of "
+            f"{self.steps_an_epoch} (lr {lr:g}). Lower trainer.lr, or set trainer.clip_norm=1."
+        )
 
 
 class _Chosen:

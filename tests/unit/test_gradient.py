@@ -174,6 +174,16 @@ def test_a_loss_that_is_not_finite_stops_and_says_where():
     assert str(error.value).endswith("(lr 1e+30). Lower trainer.lr, or set trainer.clip_norm=1.")
 
 
+def test_parameters_that_are_not_finite_stop_too():
+    """One step an epoch: the loss before it is finite, what it leaves is not."""
+    with pytest.raises(DivergedError) as error:
+        fitted(split(), model_options={"reg": 1e3}, optimizer="sgd", lr=1e38, batch_size=10_000)
+    assert str(error.value) == (
+        "a parameter of MF is no longer finite in epoch 1, by step 1 of 1 (lr 1e+38). "
+        "Lower trainer.lr, or set trainer.clip_norm=1."
+    )
+
+
 def test_errors_say_what_to_write():
     data = split(valid=0.0)
     with pytest.raises(ConfigError) as error:
