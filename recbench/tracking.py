@@ -115,11 +115,13 @@ class TensorBoard:
     def finish(self, outcome: Outcome) -> None:
         """Add the final values, the figure, and the items' vectors where they are asked for."""
         last = outcome.fit.curve[-1].epoch if outcome.fit.curve else 0
-        for part, prefix in (("test", "test"), ("valid", "best")):
-            if part in outcome.reports:
-                values = outcome.reports[part].values
-                self.scalars({f"{prefix}/{name}": value for name, value in values.items()}, last)
+        if "valid" in outcome.reports:
+            # The monitored value alone: HPARAMS shows the first few columns, in the order of their names.
+            monitor = getattr(self._config.trainer, "monitor", self._config.evaluation.metrics[0])
+            values = outcome.reports["valid"].values
+            self.scalars({f"best/{name}": values[name] for name in values if name.partition("[")[0] == monitor}, last)
         if "test" in outcome.reports:
+            self.scalars({f"test/{name}": value for name, value in outcome.reports["test"].values.items()}, last)
             image = recall_and_precision_by_k(outcome.reports["test"].ranking)
             self._writer.add_image("test/recall_and_precision_by_k", image, last, dataformats="HWC")
         if self._config.tracking.embeddings:

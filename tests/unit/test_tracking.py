@@ -60,11 +60,13 @@ def test_each_epoch_is_a_point_of_each_curve(tracked):
 
 def test_the_final_values_are_written_once(tracked):
     _, outcome, events = tracked
-    for prefix, part in (("test", "test"), ("best", "valid")):
-        for name, value in outcome.reports[part].values.items():
-            (point,) = events.Scalars(f"{prefix}/{name}")
-            assert point.step == 3
-            assert point.value == pytest.approx(value)
+    expected = {f"test/{name}": value for name, value in outcome.reports["test"].values.items()}
+    expected["best/ndcg@10"] = outcome.reports["valid"].values["ndcg@10"]
+    assert expected.keys() == {tag for tag in events.Tags()["scalars"] if tag.startswith(("test/", "best/"))}
+    for tag, value in expected.items():
+        (point,) = events.Scalars(tag)
+        assert point.step == 3
+        assert point.value == pytest.approx(value)
 
 
 def test_a_run_is_one_line_of_the_hparams_tab(tracked):
