@@ -24,16 +24,17 @@ def main(arguments: Sequence[str]) -> int:
         print(" ".join(name for name in COMMANDS if name.startswith("".join(words[1:]))))
     elif words[1] in ("run", "config"):
         rest, named = _without_our_flags(words[2:])
+        folders = [folder for flag, folder in zip(rest, rest[1:]) if flag in ("--config-dir", "-cd")]
         plugins.load(named)
         with _line(" ".join([words[0], *rest]) + (" " if line.endswith(" ") or not rest else "")):
-            _ask_hydra(arguments)
+            _ask_hydra(arguments, *folders[-1:])
     elif words[1] == "list":
         print(" ".join(plugins.FAMILIES))
     return 0
 
 
-def _ask_hydra(arguments: Sequence[str]) -> None:
-    with hydra_session(complete=True) as session:
+def _ask_hydra(arguments: Sequence[str], config_dir: str | None = None) -> None:
+    with hydra_session(config_dir, complete=True) as session:
         session.shell_completion(CONFIG, list(arguments))
 
 

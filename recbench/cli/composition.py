@@ -17,6 +17,7 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -96,6 +97,7 @@ def hydra_session(config_dir: str | None = None, *, complete: bool = False) -> I
         yield Hydra.create_main_hydra2("recbench", search_path)
     finally:
         GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None
 
 
 @cache
@@ -150,7 +152,7 @@ def hydra_words(hydra: Hydra, words: Sequence[str]) -> list[str]:
 def _single(hydra: Hydra, overrides: Sequence[Override]) -> Plan:
     words = _words(overrides)
     composed = _compose(hydra, words, RunMode.RUN)
-    (resolved,) = _checked([plain_values(composed)], overrides, numbered=False)
+    (resolved,) = _checked([_values(composed)], overrides, numbered=False)
     folder = Path(OmegaConf.select(composed, "hydra.run.dir"))
     # What Hydra is told is what was checked, although the time passes and the random part is drawn.
     words += [f"hydra.run.dir={written(str(folder))}", "hydra.mode=RUN"]
@@ -185,11 +187,12 @@ def _sweep(
     task = [override for override in overrides if not override.is_hydra_override()]
     (jobs,) = BasicSweeper.split_arguments(task, None)
     task_words = _words(task)
-    n_at_once = min(_parallel(base), len(jobs))
-    if n_at_once > 1 and OmegaConf.select(base, "threads") is None:
-        threads = f"++threads={max(1, available_cores() // n_at_once)}"
-        task_words.append(threads)
-        jobs = [[*job, threads] for job in jobs]
+    if OmegaConf.select(base, "threads") is None:
+        n_jobs = OmegaConf.select(base, "hydra.launcher.n_jobs")
+        threads = threads_each(len(jobs), n_jobs, available_cores())
+        if threads is not None:
+            task_words.append(f"++threads={threads}")
+            jobs = [[*job, f"++threads={threads}"] for job in jobs]
 
     values: list[dict[str, Any]] = []
     folders: list[Path | None] = []
@@ -199,7 +202,7 @@ def _sweep(
         composed = _compose(hydra, [*hydra_words, *job], RunMode.RUN)
         with open_dict(composed.hydra.job):
             composed.hydra.job.num = composed.hydra.job.id = number
-        values.append(plain_values(composed))
+        values.append(_values(composed))
         folders.append(_folder(composed, values[-1]))
     checked = _checked(values, task, numbered=numbered)
     return Plan(
@@ -214,6 +217,12 @@ def _sweep(
     )
 
 
+def _values(composed: DictConfig) -> dict[str, Any]:
+    # What refers to ${hydra:...} is resolved through this, as it will be when the job runs.
+    HydraConfig.instance().set_config(composed)
+    return plain_values(composed)
+
+
 def _folder(composed: DictConfig, values: dict[str, Any]) -> Path | None:
     """Return the job's folder, which follows from its configuration; None where that is wrong."""
     try:
@@ -223,12 +232,17 @@ def _folder(composed: DictConfig, values: dict[str, Any]) -> Path | None:
     return Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)
 
 
-def _parallel(base: DictConfig) -> int:
-    """Return how many jobs the launcher runs at once on this machine."""
-    n_jobs = OmegaConf.select(base, "hydra.launcher.n_jobs")
-    if n_jobs is None:
-        return 1
-    return int(n_jobs) if n_jobs > 0 else max(1, available_cores() + 1 + int(n_jobs))
+def threads_each(n_runs: int, n_jobs: int | None, n_cores: int) -> int | None:
+    """Return the threads of each of several runs at once; None where they run one after the other.
+
+    Args:
+        n_runs: All runs of the sweep.
+        n_jobs: How many the launcher starts at once: -1 is one a core, -2 one less; None is one.
+        n_cores: What there is to share.
+    """
+    at_once = 1 if n_jobs is None else n_jobs if n_jobs > 0 else n_cores + 1 + n_jobs
+    at_once = min(at_once, n_runs)
+    return max(1, n_cores // at_once) if at_once > 1 else None
 
 
 def _checked(values: Sequence[dict[str, Any]], overrides: Sequence[Override], *, numbered: bool) -> list[Resolved]:

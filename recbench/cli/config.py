@@ -59,7 +59,7 @@ def _origins(session: Hydra, words: Sequence[str]) -> dict[str, str]:
         if choice is not None and group in GROUPS:
             chosen = defaults.overrides.override_metadata.get(group)
             by = CONFIG if chosen is None else chosen.containing_config_path
-            origins[f"{group}.name" if group in PARTS else group] = TYPED
+            origins[f"{group}.name" if group in PARTS else group] = TYPED if by is None else file(by)
     for default in defaults.defaults:
         path = default.config_path
         if path is None or path.startswith("hydra/") or (found := repository.load_config(path)) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -205,7 +206,8 @@ def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
         _say_what_failed(end)
     if bad:
         print(f"{len(bad)} of {len(last)} runs did not end well; typed again, the command runs these.", file=sys.stderr)
-    print(f"recbench compare {plan.folder}\nrecbench board {plan.folder}")
+    folder = shlex.quote(str(plan.folder))
+    print(f"recbench compare {folder}\nrecbench board {folder}")
 
 
 def _say_what_failed(end: JobEnd) -> None:

@@ -186,8 +186,10 @@ def _name_of_composed(*, _root_: DictConfig) -> str:
 
 
 def _sweep_name(*, _root_: DictConfig) -> str:
-    words = sorted(map(str, _root_.hydra.overrides.task))
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:8]
+    # As typed: what refers to other values is the same word in every job.
+    words = OmegaConf.to_container(_root_.hydra.overrides.task, resolve=False)
+    assert isinstance(words, list)
+    return hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()[:8]
 
 
 # Used by conf/config.yaml.

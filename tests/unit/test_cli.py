@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 import torch
 
-from recbench import models
+from recbench import datasets, models
+from recbench.datasets.planted import Planted, PlantedConfig
 from recbench.errors import DataError, DivergedError, NonFiniteScoresError
 from recbench.models import Model
 from recbench.options import Config
@@ -133,6 +134,27 @@ def test_a_sweep_skips_what_is_done_and_compares(command):
     assert grown.err.count("done already, skipped") == 1
     assert len(results()) == 3
     assert grown.out.splitlines()[2].split()[:2] == ["item_knn", "2"]
+
+
+def test_jobs_on_the_same_data_read_it_once(command, monkeypatch):
+    loaded = []
+
+    class CountedConfig(PlantedConfig):
+        """Options of planted data that count how often they are loaded."""
+
+    class Counted(Planted):
+        """Counts."""
+
+        def load(self):
+            loaded.append(self.config.seed)
+            return super().load()
+
+    datasets.register("counted", config=CountedConfig)(Counted)
+    words = ("dataset=counted", *DATA[1:], "model=popularity", "seed=0,1")
+    assert command("run", "-q", "-m", *words).code == 0
+    assert loaded == [0]
+    assert command("run", "-q", "-m", *words, "dataset.seed=1,2").code == 0
+    assert loaded == [0, 1, 2, 1, 2]
 
 
 def test_a_dry_run_shows_the_jobs_and_runs_nothing(command):
@@ -355,6 +377,13 @@ def test_completion(command, monkeypatch, line, offered):
     assert os.environ["COMP_LINE"] == line
 
 
+def test_completion_knows_the_users_own_files(command, monkeypatch):
+    Path("mine/model").mkdir(parents=True)
+    Path("mine/model/mf_small.yaml").write_text("defaults: [mf]\n")
+    monkeypatch.setenv("COMP_LINE", "recbench run --config-dir mine model=mf_")
+    assert command("-sc", "query=bash").out.strip() == "model=mf_small"
+
+
 def test_completion_can_be_installed(command):
     assert "complete -o nospace" in command("-sc", "install=bash").out
 
@@ -415,12 +444,18 @@ def test_an_installed_plugin_and_one_that_fails(command, monkeypatch):
 def test_from_outside(tmp_path):
     """As users call it: through the interpreter, in workers of their own, with a plugin, and again."""
     (tmp_path / "cli_plugin_workers.py").write_text(PLUGIN.format(name="plugged_workers"))
+    (tmp_path / "cli_plugin_late.py").write_text(PLUGIN.format(name="popularity"))
     words = ["run", "-m", *DATA, "model=plugged_workers,popularity", "--plugin", "cli_plugin_workers"]
+    words += ["--plugin", "cli_plugin_late"]
     words += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "threads=1"]
     done = subprocess.run(
         [sys.executable, "-m", "recbench", *words], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert (
+        "warning: plugin 'cli_plugin_late' is left out, it fails to load: ConfigError: model 'popularity'"
+        in done.stderr
+    )
     found = results(tmp_path)
     assert sorted(result["model"] for result in found.values()) == ["plugged_workers", "popularity"]
     assert all(

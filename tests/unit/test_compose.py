@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recbench.cli.composition import conf_dir, hydra_session, make_plan
+from recbench.cli.composition import conf_dir, hydra_session, make_plan, threads_each
 from recbench.cli.task import job_name
 from recbench.configuration import resolve
 from recbench.errors import ConfigError
@@ -129,16 +129,37 @@ def test_options_without_effect_are_recorded_in_a_sweep_over_models(plan):
     assert made.jobs[1].resolved.not_applicable == ()
 
 
-def test_threads_are_shared_by_the_jobs_that_run_at_once(plan):
-    n_cores = available_cores()
-    assert only(plan()).settings.threads is None
-    assert plan("-m", "seed=0,1").jobs[0].resolved.config.settings.threads is None
+@pytest.mark.parametrize(
+    ("n_runs", "n_jobs", "n_cores", "threads"),
+    [
+        (9, None, 8, None),
+        (9, 1, 8, None),
+        (1, 4, 8, None),
+        (9, 4, 8, 2),
+        (2, -1, 8, 4),
+        (9, -1, 8, 1),
+        (9, -3, 7, 1),
+        (9, 16, 8, 1),
+    ],
+)
+def test_threads_are_shared_by_the_runs_at_once(n_runs, n_jobs, n_cores, threads):
+    assert threads_each(n_runs, n_jobs, n_cores) == threads
+
+
+def test_threads_are_given_where_none_are_typed(plan):
+    def threads(*words):
+        return [job.resolved.config.settings.threads for job in plan("-m", "seed=0,1", *words).jobs]
+
     together = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    assert plan("-m", "seed=0,1,2", *together).jobs[0].resolved.config.settings.threads == max(1, n_cores // 2)
-    assert plan("-m", "seed=0", *together).jobs[0].resolved.config.settings.threads is None
-    assert plan("-m", "seed=0,1", "threads=3", *together).jobs[0].resolved.config.settings.threads == 3
-    all_cores = plan("-m", f"seed=range({n_cores + 1})", "hydra/launcher=joblib")
-    assert all_cores.jobs[0].resolved.config.settings.threads == (1 if n_cores > 1 else None)
+    assert threads() == [None, None]
+    assert threads(*together) == [max(1, available_cores() // 2)] * 2
+    assert threads("threads=3", *together) == [3, 3]
+
+
+def test_hydras_values_can_be_referred_to(plan):
+    made = plan("-m", "seed=0,1", "label=job_${hydra:job.num}", "hydra.sweep.subdir=${hydra.job.num}")
+    assert [job.resolved.config.settings.label for job in made.jobs] == ["job_0", "job_1"]
+    assert [job.folder.name for job in made.jobs] == ["0", "1"]
 
 
 def test_the_same_sweep_has_the_same_folders_however_it_is_typed(plan):

@@ -52,6 +52,16 @@ def test_a_name_that_does_not_exist(error_of):
     )
 
 
+def test_what_hangs_on_a_name_that_does_not_exist_is_not_judged(error_of):
+    said = error_of("model=nuemf", "model.layers=[1]", "trainer.lr=0", "split=randon", "split.x=1", "seed=x")
+    assert [line.partition(".")[0] for line in said.splitlines()] == [
+        "error: no model 'nuemf'",
+        "error: no split 'randon'",
+        "error: the run cannot be configured:",
+        "  seed = 'x': should be a whole number (an integer)",
+    ]
+
+
 def test_a_choice_is_one_name(error_of):
     assert error_of("model=null") == f"error: model = None: should be one name. Known: {MODELS}.\n"
     assert error_of("model=[mf]").startswith("error: model = ['mf']: should be one name. Did you mean 'mf'? Known: ")
