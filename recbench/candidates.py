@@ -13,9 +13,7 @@ from recbench.errors import ConfigError, DataError
 from recbench.randomness import generator
 
 
-def sampled_candidates(
-    holdout: Holdout, train: Interactions, n_candidates: int, seed: int, part: str
-) -> Tensor:
+def sampled_candidates(holdout: Holdout, train: Interactions, n_candidates: int, seed: int, part: str) -> Tensor:
     """Return each user's relevant items among ``n_candidates`` others, drawn uniformly without replacement.
 
     The others are neither known (history) nor relevant. They depend on (seed, split, part) alone.
@@ -73,15 +71,13 @@ def candidates_from_file(path: str, holdout: Holdout, train: Interactions) -> Te
         raise DataError(f"{path}: user {twice!r} has more than one line.")
     items = torch.from_numpy(train.item_vocabulary.indices([item for line in fields for item in line[1:]]))
     lengths = torch.tensor([len(line) - 1 for line in fields])
-    named = Histories.from_pairs(
-        torch.repeat_interleave(torch.from_numpy(users), lengths), items, train.n_users
-    ).rows(holdout.users)
+    named = Histories.from_pairs(torch.repeat_interleave(torch.from_numpy(users), lengths), items, train.n_users).rows(
+        holdout.users
+    )
     missing = named.counts == 0
     if bool(missing.any()):
         user = train.user_vocabulary.ids[int(holdout.users[missing][0])]
-        raise DataError(
-            f"{path}: no line for user {user!r} ({int(missing.sum()):,} users of the test part lack one)."
-        )
+        raise DataError(f"{path}: no line for user {user!r} ({int(missing.sum()):,} users of the test part lack one).")
     rows = torch.cat([holdout.target.row_of_each(), named.row_of_each()])
     keys = torch.unique(rows * train.n_items + torch.cat([holdout.target.items, named.items]))
     return _padded(Histories.from_pairs(keys // train.n_items, keys % train.n_items, len(holdout.users)))

@@ -17,7 +17,7 @@ from recbench import metrics
 from recbench.errors import ConfigError, RunError
 from recbench.options import did_you_mean, one_of
 from recbench.repeat import written
-from recbench.report import RESULT, STATUS, read_run
+from recbench.report import OLD_ATTEMPT, RESULT, STATUS, read_run
 from recbench.text import printable
 
 logger = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ def read_results(folders: Iterable[str | Path]) -> list[dict[str, Any]]:
     found: dict[Path, Path] = {}
     for folder in map(Path, folders):
         runs = {path.parent for name in (RESULT, STATUS) for path in folder.rglob(name)}
+        runs = {run for run in runs if not OLD_ATTEMPT.search(run.name)}
         if not runs:
             raise RunError(
                 f"no run below {str(folder)!r}: expected folders that hold a {RESULT}, as 'recbench run' makes them "

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from pydantic import Field
 
-from recbench import datasets, models, negatives, splits, trainers
+from recbench import datasets, models, negatives, plugins, splits, trainers
 from recbench.errors import ConfigError
 from recbench.evaluation import EvaluationConfig
 from recbench.models import Model
@@ -123,6 +123,7 @@ def resolve(composed: Mapping[str, Any], *, several_models: bool = False) -> Res
     Raises:
         ConfigError: With **all** mistakes, each naming the key, the value, what is allowed, and the nearest name.
     """
+    plugins.load()
     mistakes: list[str] = []
     groups = [*PARTS, *PLAIN]
     unknown = [key for key in composed if key not in groups and key not in Settings.model_fields]

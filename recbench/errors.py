@@ -25,3 +25,7 @@ class DivergedError(ArithmeticError):
 
 class RunError(RuntimeError):
     """A run folder cannot be used: it is missing, unfinished, occupied, or does not fit the data."""
+
+
+class StorageError(RunError):
+    """A file cannot be written: the disk is full, or the folder forbids it. What was there before stays."""

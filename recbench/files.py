@@ -17,7 +17,7 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
-from recbench.errors import RunError
+from recbench.errors import RunError, StorageError
 
 if TYPE_CHECKING:
     from recbench.data import Interactions
@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Whatever happens before, ``path`` stays as it was and nothing else is left in its folder.
 
     Raises:
-        RunError: The disk is full, or the folder cannot be written to.
+        StorageError: The disk is full, or the folder cannot be written to.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -47,7 +47,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written ({_reason(error)}).") from error
+        raise StorageError(f"{path}: cannot be written ({_reason(error)}).") from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import re
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -41,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 RESULT, STATUS, CONFIG, RUN = "result.json", "status.json", "config.yaml", "run.json"
 LOG, PER_USER, _LOCK = "run.log", "per_user.csv.gz", ".lock"
+
+OLD_ATTEMPT = re.compile(r"\.old-\d+$")
+"""How the name of a folder ends whose run did not end well and was run anew elsewhere."""
 
 TIES_WORTH_A_WARNING = 0.01
 """Share of users whose list is cut between equal scores above which the run says so."""

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recbench import configuration, experiment, plugins, repeat
 from recbench.configuration import ExperimentConfig
-from recbench.errors import ConfigError, DataError, DivergedError, RunError
+from recbench.errors import ConfigError, DataError, DivergedError, RunError, StorageError
 from recbench.experiment import Prepared
 from recbench.files import read_json
 from recbench.logs import configure_console
@@ -97,6 +97,8 @@ def _run(values: dict[str, Any], folder: Path, *, progress: bool) -> JobEnd:
             not_applicable=resolved.not_applicable,
             progress=progress,
         )
+    except StorageError as error:
+        return JobEnd(folder, "failed", str(error))
     except (ConfigError, DataError, RunError) as error:
         return JobEnd(folder, "mistake", str(error))
     except DivergedError as error:

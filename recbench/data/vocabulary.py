@@ -48,9 +48,7 @@ class Vocabulary:
             near = did_you_mean(unknown, self.ids[:10_000]).partition(" Known:")[0]
             hint = f" {near}" if near.startswith("Did") else ""
             example = f" Ids look like {self.ids[0]!r}." if len(self) else ""
-            raise DataError(
-                f"no {self.kind} {unknown!r} among the {len(self):,} {self.kind}s.{hint}{example}"
-            )
+            raise DataError(f"no {self.kind} {unknown!r} among the {len(self):,} {self.kind}s.{hint}{example}")
         return found
 
     def names(self, indices: np.ndarray) -> np.ndarray:

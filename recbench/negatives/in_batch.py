@@ -33,6 +33,4 @@ class InBatch(Sampler):
 
     def sample(self, users: Tensor, positives: Tensor, generator: torch.Generator) -> Negatives:
         """Return the (B,) positives for all, and which of them count for whom."""
-        return Negatives(
-            positives, ~self.seen.contains(users[:, None], positives[None, :]), self.log_q[positives]
-        )
+        return Negatives(positives, ~self.seen.contains(users[:, None], positives[None, :]), self.log_q[positives])

@@ -305,6 +305,9 @@ def test_results_are_read_from_folders(tmp_path):
         run(resolve({**config, "seed": seed}).config, tmp_path / "sweep" / f"seed-{seed}", progress=False)
     write_json(tmp_path / "status.json", {"schema_version": 1, "status": "running", "model": "mf"})
     (tmp_path / "link").symlink_to(tmp_path / "sweep")
+    aside = tmp_path / "sweep" / "seed-1.old-12"
+    aside.mkdir()
+    write_json(aside / "status.json", {"schema_version": 1, "status": "failed", "model": "mf"})
     found = read_results([tmp_path / "link", tmp_path, tmp_path / "sweep"])
     assert [(run["folder"], run["status"]) for run in found] == [
         (str(tmp_path), "dead"),

@@ -104,7 +104,7 @@ save_checkpoint(Path(sys.argv[1]), "mf", {"weight": torch.zeros(1_000_000)}, tra
 """
     done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert f"RunError: {tmp_path / 'checkpoint.pt'}: cannot be written (File too large)." in done.stderr
+    assert f"StorageError: {tmp_path / 'checkpoint.pt'}: cannot be written (File too large)." in done.stderr
     assert names(tmp_path) == before
     assert torch.equal(load_checkpoint(tmp_path, "mf", TRAIN)["weight"], STATE["weight"])
 
