@@ -1,5 +1,6 @@
 """What every test has: one thread a worker, no output folder of the user's, and the real data where it is there."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -11,6 +12,16 @@ import torch
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 DATA = Path(os.environ.get("RECBENCH_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def untouched_log():
+    """Leave the logger of recbench as it was: a command line that a test calls shows lines on the console."""
+    logger = logging.getLogger("recbench")
+    handlers, propagate, level = list(logger.handlers), logger.propagate, logger.level
+    yield
+    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

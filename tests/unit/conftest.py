@@ -35,10 +35,8 @@ def untouched_registries(monkeypatch):
 def command(untouched_registries, capsys, monkeypatch, tmp_path):
     """Return the command, run in an empty folder: ``command("run", "model=mf").code``."""
     from recbench.cli import main
-    from recbench.logs import ROOT
 
     monkeypatch.chdir(tmp_path)
-    before = ROOT.level
 
     def run(*arguments):
         capsys.readouterr()
@@ -46,8 +44,4 @@ def command(untouched_registries, capsys, monkeypatch, tmp_path):
         captured = capsys.readouterr()
         return Ended(code, captured.out, captured.err)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(ROOT, "handlers", list(ROOT.handlers))
-        patch.setattr(ROOT, "propagate", ROOT.propagate)
-        yield run
-    ROOT.setLevel(before)
+    return run
