@@ -1,0 +1,70 @@
+"""The scripts on a bare machine: what they do, and what they say where they cannot."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """Give a copy of what git knows of, without an environment."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).exists():
+            (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tmp_path / "copy" / name)
+    return tmp_path / "copy"
+
+
+def call(script, folder, **environment):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "RECBENCH"))}
+    return subprocess.run([folder / script], cwd=folder, env=clean | environment, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_quickstart_from_nothing_and_again(checkout, real_data, tmp_path):
+    environment = {"RECBENCH_MIRROR": str(real_data), "RECBENCH_CACHE": str(tmp_path / "cache")}
+    first = call("scripts/quickstart", checkout, **environment)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "recbench board outputs/quickstart" in first.stdout
+    again = call("scripts/quickstart", checkout, **environment)
+    assert again.returncode == 0 and again.stderr.count("done already, skipped") == 10
+    words = [checkout / ".venv" / "bin" / "recbench", "compare", "outputs/quickstart", "--format", "json"]
+    rows = json.loads(subprocess.run(words, cwd=checkout, capture_output=True, text=True, check=True).stdout)
+    assert {row["model"]: row["n_seeds"] for row in rows} == dict.fromkeys(
+        ["random", "popularity", "item_knn", "mf", "neumf"], 2
+    )
+
+
+def test_a_python_that_does_not_fit_is_named(checkout, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("bash", "env", "dirname", "cat", "cksum", "tr"):
+        (tools / name).symlink_to(shutil.which(name))
+    (tools / "python3").write_text('#!/usr/bin/env bash\n[ "$1" = --version ] && echo "Python 3.9.2"\nexit 1\n')
+    (tools / "python3").chmod(0o755)
+    ended = call("scripts/setup", checkout, PATH=str(tools))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: recbench needs Python 3.11, 3.12 or 3.13; found Python 3.9.2")
+    assert not (checkout / ".venv").exists()
+
+
+def test_packages_that_cannot_be_had_are_told_in_a_sentence(checkout, tmp_path):
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    ended = call("scripts/setup", checkout, PIP_CONFIG_FILE=os.devnull, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(nothing))
+    assert ended.returncode == 1
+    assert "error: the packages could not be installed (the whole of pip's output: .venv/install.log)." in ended.stderr
+    assert not list((checkout / ".venv").glob(".installed*"))
