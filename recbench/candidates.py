@@ -55,7 +55,8 @@ def candidates_from_file(path: str, holdout: Holdout, train: Interactions) -> Te
         DataError: The file cannot be read, names an unknown id, or has no line, or two, for a user.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        # Not splitlines(), which cuts at characters that an id may have.
+        lines = Path(path).read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"evaluation.candidates_path: {error}.") from None
     fields = [line.split("\t") for line in lines]

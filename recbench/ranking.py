@@ -184,7 +184,7 @@ def scored_blocks(model: Model, users: Tensor, history: Histories, user_block: i
     for start in range(0, len(users), user_block):
         rows = torch.arange(start, min(start + user_block, len(users)))
         batch = UserBatch(users[rows], history.rows(rows)).to(model.device)
-        yield rows, _finite(model.score(batch), model)
+        yield rows, _finite(model.score(batch), model, (len(rows), model.n_items))
 
 
 def _rank_block(
@@ -197,13 +197,13 @@ def _rank_block(
     relevant = holdout.target.rows(rows).to(device).mask(model.n_items)
     if holdout.candidates is None:
         items = torch.arange(model.n_items, device=device)
-        scores = _finite(model.score(batch), model)
+        scores = _finite(model.score(batch), model, (len(rows), model.n_items))
         scores = scores.index_put((seen.row_of_each(), seen.items), scores.new_tensor(-torch.inf))
     else:
         items = holdout.candidates[rows].to(device)
         safe = items.clamp(min=0)
         hidden = seen.mask(model.n_items).gather(1, safe) | (items < 0)
-        scores = _finite(model.score(batch, safe), model).masked_fill(hidden, -torch.inf)
+        scores = _finite(model.score(batch, safe), model, tuple(safe.shape)).masked_fill(hidden, -torch.inf)
         relevant = relevant.gather(1, safe)
     best = top_k(scores, k, ties, batch.users, items)
     listed = best.columns >= 0
@@ -213,8 +213,10 @@ def _rank_block(
     return torch.where(listed, _at(items, columns), -1), hits, best.tied, auc
 
 
-def _finite(scores: Tensor, model: Model) -> Tensor:
-    """Return ``scores`` as float32, or raise where one is not finite."""
+def _finite(scores: Tensor, model: Model, shape: tuple[int, ...]) -> Tensor:
+    """Return ``scores`` as float32, or raise where one is not finite, or where they are not of ``shape``."""
+    if tuple(scores.shape) != shape:
+        raise ValueError(f"{type(model).__name__} gave scores of shape {tuple(scores.shape)}, expected {shape}.")
     scores = scores.float()
     # Minimum and maximum pass a NaN on: two numbers tell of all.
     if scores.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(scores))).all()):

@@ -20,7 +20,7 @@ from recbench.experiment import prepare
 from recbench.files import load_checkpoint, read_yaml, replacing
 from recbench.models import Model
 from recbench.ranking import TieOrder, scored_blocks, top_k
-from recbench.report import CONFIG, read_run
+from recbench.report import CONFIG, RESULT, read_run
 
 
 def load(folder: str | Path) -> Recommender:
@@ -30,14 +30,20 @@ def load(folder: str | Path) -> Recommender:
     is ever executed.
 
     Raises:
-        RunError: There is no finished run, a file of it is damaged, or the data is no longer what it was.
+        RunError: There is no finished run, a file of it is damaged, or the model or the data is no longer what it was.
         ConfigError: A part of it is not known here, e.g. since a plugin is missing.
     """
     folder = Path(folder)
     result = read_run(folder)
     if result["status"] != "done":
         raise RunError(f"the run {folder} is {result['status']!r}: only a run that is done can recommend.")
-    config = resolve(read_yaml(folder / CONFIG)).config
+    values = read_yaml(folder / CONFIG)
+    config = resolve(values).config
+    if values["model"] != result["config"]["model"]:
+        raise RunError(
+            f"{folder / CONFIG}: its model is no longer what was fitted; bring back what {RESULT} has below 'config', "
+            "or run the experiment again."
+        )
     # Recommending ranks all items, whatever was ranked to evaluate.
     prepared = prepare(replace(config, evaluation=config.evaluation.model_copy(update={"candidates": "full"})))
     for name, found in (("data", prepared.data_fingerprint), ("split", prepared.split.fingerprint)):
@@ -52,7 +58,14 @@ def load(folder: str | Path) -> Recommender:
     # The runs that training started from are part of the checkpoint by now, and may be gone.
     started_from = {name: None for name in type(config.model).model_fields if name.startswith("pretrained")}
     model: Model = entry.target(config.model.model_copy(update=started_from), split.train, config.seed)
-    model.load_state_dict(load_checkpoint(folder, entry.name, split.train))
+    state = load_checkpoint(folder, entry.name, split.train)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise RunError(
+            f"the run {folder}: its checkpoint does not fit the model {entry.name!r} of this recbench "
+            f"({str(error).splitlines()[-1].strip()})"
+        ) from None
     return Recommender(config, split, model.eval())
 
 

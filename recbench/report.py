@@ -13,6 +13,7 @@ import re
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -140,11 +141,15 @@ class RunFolder:
         with self._undo:
             if error is not None and not self._ended:
                 self._log_traceback(error)
-                self._tracker.close(success=False)
-                try:
-                    self._end(_status_of(error), {"error": _described(error)})
-                except RunError as second:
-                    error.add_note(f"This could not be recorded: {second}")
+                # On a full disk the one may fail and the other succeed.
+                for record in (
+                    partial(self._tracker.close, success=False),
+                    partial(self._end, _status_of(error), {"error": _described(error)}),
+                ):
+                    try:
+                        record()
+                    except (OSError, RunError) as second:
+                        error.add_note(f"This could not be recorded: {second}")
 
     def _occupy(self, undo: ExitStack) -> None:
         """Make the folder and lock it; ``undo`` unlocks it."""
@@ -277,11 +282,11 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def _is_held(folder: Path) -> bool:
-    """Return whether a process holds the folder; of folders that belong to others that is believed."""
+    """Return whether a process holds the folder; of folders that cannot be written to that is believed."""
     try:
         with FileLock(folder / _LOCK, blocking=False):
             return False
-    except (Timeout, PermissionError):
+    except (Timeout, OSError):
         return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -59,11 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0, or 1 where a run failed, 2 for the user's mistake, 3 where training diverged, 130 (by a signal to
-        terminate: 143) where it was interrupted.
+        terminate: 143) where it was interrupted, 141 where nobody reads what it prints.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _dispatch(given)
+        code = _dispatch(given)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Who reads has had enough, as `head` has: nothing more can be printed, at the end of the process neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ConfigError, DataError, RunError) as error:
         mistakes = error.mistakes if isinstance(error, Mistakes) else (str(error),)
         for mistake in mistakes:

@@ -61,5 +61,5 @@ def _print(items: pd.DataFrame, form: str) -> None:
     elif form == "json":
         print(items.to_json(orient="records", force_ascii=False, indent=2))
     else:
-        shown = items.assign(title=items["title"].map(printable)) if "title" in items else items
-        print(shown.to_string(index=False))
+        words = [column for column in ("user", "item", "title") if column in items]
+        print(items.assign(**{column: items[column].map(printable) for column in words}).to_string(index=False))

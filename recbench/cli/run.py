@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         if not plan.multirun:
             _refuse_occupied(plan.folder)
+        _make(plan)
         with plugins.told_to_workers(given.plugin), _terminate_as_interrupt():
             try:
                 ends = _start(session, plan, quiet=given.quiet)
@@ -142,6 +144,18 @@ def _refuse_occupied(folder: Path) -> None:
             raise RunError(f"hydra.run.dir: {folder} already holds a run ({name}); choose another folder.")
 
 
+def _make(plan: Plan) -> None:
+    """Make the folder, which Hydra would do without a word on what to do where it cannot."""
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(plan.folder, os.W_OK) else "it cannot be written to"
+    except OSError as error:
+        reason = str(error.strerror)
+    if reason:
+        option = "hydra.sweep.dir" if plan.multirun else "hydra.run.dir"
+        raise RunError(f"the folder {plan.folder} cannot be used ({reason}); choose another one with {option}=FOLDER.")
+
+
 def _warn_of_what_has_no_effect(plan: Plan) -> None:
     models: dict[str, list[str]] = {}
     for job in plan.jobs:
@@ -207,7 +221,7 @@ def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
     if bad:
         print(f"{len(bad)} of {len(last)} runs did not end well; typed again, the command runs these.", file=sys.stderr)
     folder = shlex.quote(str(plan.folder))
-    print(f"recbench compare {folder}\nrecbench board {folder}")
+    print(f"the same table:  recbench compare {folder}\nin TensorBoard:  recbench board {folder}")
 
 
 def _say_what_failed(end: JobEnd) -> None:

@@ -184,12 +184,22 @@ def _numbers(frame: pd.DataFrame, name: str | None, kind: str, dtype: type) -> n
         raise DataError(f"row {_first(bad)}: the {kind} is {values[np.argmax(bad)]}; it should be a finite number.")
     if np.issubdtype(dtype, np.integer):
         if pd.api.types.is_integer_dtype(column.dtype):
+            wrong = (column > np.iinfo(dtype).max).to_numpy(dtype=bool)
+            _refuse_numbers(column.to_numpy(), wrong, kind, f"be at most {np.iinfo(dtype).max}")
             return column.to_numpy(dtype=dtype, copy=True)
-        fractions = values != np.floor(values)
-        if fractions.any():
-            first = int(np.argmax(fractions))
-            raise DataError(f"row {first}: the {kind} {values[first]} should be a whole number.")
+        _refuse_numbers(values, values != np.floor(values), kind, "be a whole number")
+        # From there on a float no longer tells one whole number from the next.
+        _refuse_numbers(values, np.abs(values) >= 2**53, kind, "be below 2**53, or come in a column of integers")
+    else:
+        limit = np.finfo(dtype).max
+        _refuse_numbers(values, np.abs(values) > limit, kind, f"lie between {-limit:.2g} and {limit:.2g}")
     return values.astype(dtype)
+
+
+def _refuse_numbers(values: np.ndarray, wrong: np.ndarray, kind: str, wanted: str) -> None:
+    if wrong.any():
+        first = _first(wrong)
+        raise DataError(f"row {first}: the {kind} {values[first]} should {wanted}.")
 
 
 def _parts(frame: pd.DataFrame, name: str | None) -> np.ndarray | None:

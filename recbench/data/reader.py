@@ -54,7 +54,8 @@ def read_delimited(
         path: The file.
         layout: How it is written.
         columns: For each column of the table the name in the header, or the position counted from 0.
-        optional: Columns of the table that are left out where the file does not have them.
+        optional: Columns of the table that are left out where the file does not have them, or has another column
+            of the table in their place.
 
     Raises:
         DataError: The file cannot be read, its bytes are not of the encoding, a column is missing or ambiguous,
@@ -226,27 +227,44 @@ def _decode(path: Path, encoding: str) -> str:
 def _places(
     text: _Text, first: list[str], columns: Mapping[str, str | int], optional: Collection[str]
 ) -> dict[str, int]:
-    """Return the position in the file of each column that it has."""
-    path, places = text.path, {}
-    for name, source in columns.items():
-        if isinstance(source, int):
-            if source < len(first):
-                places[name] = source
-            elif name not in optional:
-                raise DataError(
-                    f"{path}: no column {source} for the {name}; the file has {len(first)} columns, "
-                    f"0 to {len(first) - 1}. Set dataset.{name}=POSITION."
-                )
-        elif first.count(source) == 1:
-            places[name] = first.index(source)
-        elif first.count(source) > 1:
-            raise DataError(f"{path}, line 1: the column {source!r} occurs {first.count(source)} times.")
-        elif name not in optional:
+    """Return the position in the file of each column that it has; no two share one."""
+    names: dict[int, str] = {}
+    # What is optional comes last, and is not there where its usual place holds something else.
+    for name in sorted(columns, key=lambda name: name in optional):
+        place = _place(text, first, name, columns[name], required=name not in optional)
+        if place is None or (place in names and name in optional):
+            continue
+        if place in names:
             raise DataError(
-                f"{path}: no column {source!r} for the {name}; the file has: {', '.join(first)}. "
-                f"Set dataset.{name}=NAME, or dataset.header=false where the first line is data."
+                f"{text.path}: the {names[place]} and the {name} are both the column {columns[name]!r}. "
+                f"Set dataset.{names[place]} or dataset.{name} to another one."
             )
-    return places
+        names[place] = name
+    places = {name: place for place, name in names.items()}
+    return {name: places[name] for name in columns if name in places}
+
+
+def _place(text: _Text, first: list[str], name: str, source: str | int, *, required: bool) -> int | None:
+    """Return the position in the file of one column, None where it has none and need not."""
+    path = text.path
+    if isinstance(source, int):
+        if source < len(first):
+            return source
+        if required:
+            raise DataError(
+                f"{path}: no column {source} for the {name}; the file has {len(first)} columns, "
+                f"0 to {len(first) - 1}. Set dataset.{name}=POSITION."
+            )
+    elif first.count(source) == 1:
+        return first.index(source)
+    elif first.count(source) > 1:
+        raise DataError(f"{path}, line 1: the column {source!r} occurs {first.count(source)} times.")
+    elif required:
+        raise DataError(
+            f"{path}: no column {source!r} for the {name}; the file has: {', '.join(first)}. "
+            f"Set dataset.{name}=NAME, or dataset.header=false where the first line is data."
+        )
+    return None
 
 
 def _convert(text: _Text, name: str, column: pd.Series) -> pd.Series:

@@ -44,10 +44,10 @@ class FilesConfig(DatasetConfig):
     """Column of the item ids. Null: ``item``, or 1 without header."""
 
     rating: Column = None
-    """Column of the ratings. Null: ``rating``, or 2 without header, where the file has it."""
+    """Column of the ratings. Null: ``rating``, or 2 without header, where the file has it for nothing else."""
 
     timestamp: Column = None
-    """Column of the timestamps, whole seconds. Null: ``timestamp``, or 3 without header, where the file has it."""
+    """Column of the timestamps, whole seconds. Null: ``timestamp``, or 3 without header, alike."""
 
     delimiter: str | None = Field(None, min_length=1)
     """Between fields: comma, tab, semicolon, pipe, space, or the characters. Null: by suffix, .csv or .tsv."""

@@ -86,6 +86,7 @@ def test_the_cache_folder_is_private_and_left_clean(tmp_path, cache):
 
 
 def test_places_are_tried_in_order_and_the_next_one_helps(tmp_path, cache, caplog):
+    caplog.set_level(logging.WARNING, "recbench")
     first = url(tmp_path / "none.zip")
     second = url(archive(tmp_path / "other.zip", {"x/all.csv": b"1,2\n"}), folder="x", files=OTHER)
     assert get(first, second) == Found(cache / second.key, OTHER)
@@ -148,6 +149,7 @@ def test_a_member_that_unpacks_to_more_than_it_says_is_broken_off(tmp_path):
 
 
 def test_a_damaged_cache_is_noticed_and_filled_again(tmp_path, cache, caplog):
+    caplog.set_level(logging.WARNING, "recbench")
     place = url(good_archive(tmp_path))
     (get(place).folder / "b.txt").write_bytes(b"one|TWO\n")
     assert (get(place).folder / "b.txt").read_bytes() == B

@@ -122,7 +122,7 @@ def test_a_sweep_skips_what_is_done_and_compares(command):
     rows = first.out.splitlines()
     assert rows[0].split()[:2] == ["model", "seeds"]
     assert [row.split()[:2] for row in rows[2:4]] == [["item_knn", "1"], ["popularity", "1"]]
-    assert rows[-2:] == [f"recbench compare {sweep}", f"recbench board {sweep}"]
+    assert rows[-2:] == [f"the same table:  recbench compare {sweep}", f"in TensorBoard:  recbench board {sweep}"]
 
     second = command(*words)
     assert second.code == 0 and second.out == first.out
@@ -232,6 +232,16 @@ def test_an_interrupted_sweep_goes_on_when_typed_again(failing):
     assert ended.code == 130 and "interrupted; what is done so far is in outputs/sweeps/" in ended.err
     assert sorted(result["status"] for result in results().values()) == ["done", "interrupted"]
     assert failing(*words).err.count("done already, skipped") == 1
+
+
+@pytest.mark.parametrize(("flags", "option"), [((), "hydra.run.dir"), (("-m",), "hydra.sweep.dir")])
+def test_a_folder_that_cannot_be_made(command, flags, option):
+    Path("file").write_text("")
+    ended = command("run", *flags, "model=popularity", *DATA, f"{option}=file/mine")
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1] == (
+        f"error: the folder file/mine cannot be used (Not a directory); choose another one with {option}=FOLDER."
+    )
 
 
 def test_a_sweep_over_two_splits_has_no_table(command):
@@ -439,6 +449,14 @@ def test_an_installed_plugin_and_one_that_fails(command, monkeypatch):
         "warning: plugin 'taken' is left out, it fails to load: ConfigError: model 'mf' is registered twice: "
         "in recbench.models.mf and in cli_plugin_taken.",
     ]
+
+
+def test_nobody_reads_what_is_printed():
+    words = [sys.executable, "-m", "recbench", "--help"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.wait() == 141
+        assert process.stderr.read() == ""
 
 
 def test_from_outside(tmp_path):

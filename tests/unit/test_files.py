@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from recbench.data import Interactions
-from recbench.errors import RunError
+from recbench.errors import RunError, StorageError
 from recbench.files import (
     finite,
     load_checkpoint,
@@ -86,6 +86,14 @@ def test_replacing_says_which_folder_is_missing(tmp_path):
     with pytest.raises(RunError) as error, replacing(path):
         pass
     assert str(error.value) == f"{path}: cannot be written (No such file or directory)."
+
+
+def test_replacing_says_that_the_folder_is_none(tmp_path):
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "value.txt"
+    with pytest.raises(StorageError) as error, replacing(path):
+        pass
+    assert str(error.value) == f"{path}: cannot be written (Not a directory)."
 
 
 def test_a_full_disk_leaves_the_old_checkpoint_and_says_so(tmp_path):

@@ -105,6 +105,14 @@ def test_whole_numbers_as_ids_are_opaque_strings():
     assert interactions.item_vocabulary.ids.tolist() == ["-1", str(2**62 + 1)]
 
 
+def test_timestamps_keep_every_bit():
+    times = [2**63 - 1, -(2**63)]
+    table = pd.DataFrame({"user": ["a", "b"], "item": ["x", "x"], "timestamp": times})
+    assert Interactions.from_frame(table).timestamps.tolist() == times
+    table = table.assign(timestamp=[2.0**53 - 1, 1 - 2.0**53])
+    assert Interactions.from_frame(table).timestamps.tolist() == [2**53 - 1, 1 - 2**53]
+
+
 def test_columns_of_other_names_and_left_out_ones():
     table = frame(ROWS, ("who", "what", "stars", "when"))
     interactions = Interactions.from_frame(table, user="who", item="what", rating="stars", timestamp=None)
@@ -130,6 +138,19 @@ def test_refused_tables():
     for bad in (float("nan"), float("inf")):
         refuses(frame([ROWS[0], ("a", "x", bad, 1)]), f"row 1: the rating is {bad}; it should be a finite number.")
     refuses(frame([("a", "x", 1, 0.5)]), "row 0: the timestamp 0.5 should be a whole number.")
+    for beyond in (1e300, -1e300):
+        refuses(
+            frame([ROWS[0], ("a", "x", beyond, 1)]),
+            f"row 1: the rating {beyond} should lie between -3.4e+38 and 3.4e+38.",
+        )
+    refuses(
+        frame([("a", "x", 1, 2.0**53)]),
+        f"row 0: the timestamp {2.0**53} should be below 2**53, or come in a column of integers.",
+    )
+    refuses(
+        frame([("a", "x", 1, 2**63)]),
+        f"row 0: the timestamp {2**63} should be at most {2**63 - 1}.",
+    )
     refuses(frame([("a", "x", "good", 1)]), "the column 'rating' (rating) holds 'good': it should be numbers.")
     refuses(
         frame([("a", "x", 4, 1), ("a", "y", "good", 1)]),

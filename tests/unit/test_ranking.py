@@ -321,3 +321,12 @@ def test_auc_is_not_defined_without_a_pair():
     scores = torch.tensor([[1.0, 2.0, -math.inf], [1.0, 2.0, -math.inf]])
     relevant = torch.tensor([[True, True, False], [False, False, True]])
     assert _auc(scores, relevant).isnan().all()
+
+
+@pytest.mark.parametrize("n_columns", [3, 5])
+def test_scores_of_another_shape_name_the_model(n_columns):
+    asked = case(torch.zeros(2, 4), [[0], [1]])
+    asked.model.scores = torch.zeros(2, n_columns)
+    with pytest.raises(ValueError) as error:
+        asked.rank(2)
+    assert str(error.value) == f"GivenScores gave scores of shape (2, {n_columns}), expected (2, 4)."

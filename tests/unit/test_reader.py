@@ -119,8 +119,36 @@ def test_missing_column_lists_the_present_ones_and_the_key(tmp_path):
         columns={"user": 5, "item": 1},
     )
     refuses(
-        tmp_path, "user\titem\titem\na\tx\ty\n", "PATH, line 1: the column 'item' occurs 2 times.", optional=("item",)
+        tmp_path,
+        "user\titem\titem\na\tx\ty\n",
+        "PATH, line 1: the column 'item' occurs 2 times.",
+        optional=("item", *OPTIONAL),
     )
+
+
+def test_two_columns_of_the_table_are_not_one_of_the_file(tmp_path):
+    refuses(
+        tmp_path,
+        "a\tx\n",
+        "PATH: the user and the item are both the column 1. Set dataset.user or dataset.item to another one.",
+        layout=Layout(header=False),
+        columns={"user": 1, "item": 1},
+    )
+    refuses(
+        tmp_path,
+        "user\titem\na\tx\n",
+        "PATH: the user and the item are both the column 'user'. Set dataset.user or dataset.item to another one.",
+        columns={"user": 0, "item": "user"},
+    )
+
+
+def test_a_usual_place_that_holds_something_else_is_left_out(tmp_path):
+    usual = {"user": 0, "item": 1, "rating": 2, "timestamp": 3}
+    bare = Layout(header=False)
+    timed = read(tmp_path, "a\tx\t10\n", bare, usual | {"timestamp": 2}, optional=("rating",))
+    assert timed.to_dict("list") == {"user": ["a"], "item": ["x"], "timestamp": [10]}
+    mixed = read(tmp_path, "7\tx\ta\n", bare, usual | {"user": 2}, optional=OPTIONAL)
+    assert mixed.to_dict("list") == {"user": ["a"], "item": ["x"]}
 
 
 # Case 3

@@ -14,6 +14,7 @@ from recbench import ConfigError, DataError, Interactions, RunError, Split, reso
 from recbench.configuration import ExperimentConfig
 from recbench.data import Features, UserBatch
 from recbench.datasets.planted import PlantedConfig
+from recbench.files import read_yaml, save_checkpoint, write_yaml
 from recbench.models.mf import MF, MFConfig
 from recbench.models.popularity import Popularity, PopularityConfig
 from recbench.recommend import Recommender, load
@@ -333,6 +334,28 @@ def test_other_data_is_noticed_and_named(copied, name):
     assert str(error.value) == (
         f"the run {copied} was made with other {name} (fingerprint 000000000000..., now {found[:12]}...): "
         "bring back what dataset and split were then, or run the experiment again."
+    )
+
+
+def test_another_model_than_the_fitted_one_is_noticed(copied):
+    config = read_yaml(copied / "config.yaml")
+    write_yaml(copied / "config.yaml", {**config, "model": {**config["model"], "reg": 0.5}})
+    with pytest.raises(RunError) as error:
+        load(copied)
+    assert str(error.value) == (
+        f"{copied / 'config.yaml'}: its model is no longer what was fitted; bring back what result.json has below "
+        "'config', or run the experiment again."
+    )
+
+
+def test_a_checkpoint_of_another_shape_is_noticed(copied, mf_run):
+    _, outcome = mf_run
+    state = {name: tensor.flatten()[:1] for name, tensor in outcome.model.state_dict().items()}
+    save_checkpoint(copied, "mf", state, outcome.split.train, epoch=1)
+    with pytest.raises(RunError) as error:
+        load(copied)
+    assert str(error.value).startswith(
+        f"the run {copied}: its checkpoint does not fit the model 'mf' of this recbench (size mismatch for "
     )
 
 

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -272,6 +273,19 @@ def test_a_failure_that_cannot_be_recorded_is_told_with_the_error(tmp_path):
     assert run_name.get() == "" and not ROOT.handlers
 
 
+def test_a_curve_on_a_full_disk_does_not_keep_the_end_from_being_recorded(tmp_path):
+    with (
+        Path("/dev/full").open("w") as full,
+        pytest.raises(ZeroDivisionError) as error,
+        RunFolder(tmp_path / "run", MF, CPU) as folder,
+    ):
+        folder._tracker._curve = full
+        full.write("a point")
+        raise ZeroDivisionError
+    assert error.value.__notes__ == ["This could not be recorded: [Errno 28] No space left on device"]
+    assert read_json(tmp_path / "run" / "result.json")["status"] == "failed"
+
+
 def test_an_interrupt_after_the_result_leaves_it_done(tmp_path):
     outcome = run(POPULARITY, progress=False)
     with pytest.raises(KeyboardInterrupt), RunFolder(tmp_path / "run", POPULARITY, CPU) as folder:
@@ -333,6 +347,10 @@ def test_a_run_without_result_is_running_while_somebody_holds_it_and_else_dead(t
     write_json(tmp_path / "status.json", {"schema_version": 1, "status": "running", "model": "mf"})
     with FileLock(tmp_path / ".lock"):
         assert read_run(tmp_path)["status"] == "running"
+    (tmp_path / ".lock").unlink(missing_ok=True)
+    (tmp_path / ".lock").mkdir()
+    assert read_run(tmp_path)["status"] == "running"
+    (tmp_path / ".lock").rmdir()
     assert read_run(tmp_path) == {
         "schema_version": 1,
         "status": "dead",
