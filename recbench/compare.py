@@ -103,7 +103,7 @@ def compare(results: Iterable[Result], metric: str | None = None) -> list[Row]:
 
     Raises:
         ConfigError: No run has ``metric``.
-        RunError: The runs are of different data, splits, candidates or definitions of metrics.
+        RunError: The runs are of different data, splits, candidates, masks, orders of ties or definitions of metrics.
     """
     everything = list(results)
     done = [result for result in everything if result["status"] == "done"]
@@ -113,7 +113,9 @@ def compare(results: Iterable[Result], metric: str | None = None) -> list[Row]:
         if "config" in result:
             statuses.setdefault(_key(_options(result)), Counter())[result["status"]] += 1
     groups: dict[str, list[Result]] = {}
-    for result in _newest(done):
+    newest = _newest(done)
+    _warn_of_other_code(newest)
+    for result in newest:
         groups.setdefault(_key(_configuration(result)), []).append(result)
     first = _ordering_metric(done, metric)
     differing = _differing([runs[0] for runs in groups.values()])
@@ -158,6 +160,8 @@ def _refuse_to_mix(done: Sequence[Result]) -> None:
         "data": lambda result: _fingerprint(result, "data", result["dataset"]),
         "splits": lambda result: _fingerprint(result, "split", result["split"]),
         "candidates": lambda result: (_candidates(result), _candidates(result)),
+        "masks": lambda result: _evaluation(result, "mask"),
+        "orders of ties": lambda result: _evaluation(result, "tie_seed"),
         "definitions of metrics": lambda result: (
             result["metric_definitions_version"],
             f"version {result['metric_definitions_version']}",
@@ -173,9 +177,28 @@ def _refuse_to_mix(done: Sequence[Result]) -> None:
                 )
 
 
+def _warn_of_other_code(done: Sequence[Result]) -> None:
+    """Say once that not all results were made by the same code."""
+    for result in done[1:]:
+        one, other = (run["fingerprints"]["code"] for run in (done[0], result))
+        if one != other:
+            logger.warning(
+                "%s and %s were made with different code (of recbench, or a plugin that one of them uses); "
+                "what tells them apart may be the code.",
+                done[0]["folder"],
+                result["folder"],
+            )
+            return
+
+
 def _fingerprint(result: Result, name: str, words: str) -> tuple[str, str]:
     value = result["fingerprints"][name]
     return value, f"{words} (fingerprint {value[:8]})"
+
+
+def _evaluation(result: Result, option: str) -> tuple[Any, str]:
+    value = result["config"]["evaluation"][option]
+    return value, f"evaluation.{option}={value}"
 
 
 def _candidates(result: Result) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from recbench import datasets, models, negatives, plugins, splits, trainers
 from recbench.errors import ConfigError
@@ -17,6 +18,7 @@ from recbench.models import Model
 from recbench.nn.losses import losses
 from recbench.options import Config, did_you_mean
 from recbench.registry import Entry, Registry
+from recbench.splits import Splitter
 from recbench.tracking import TrackingConfig
 
 PARTS: Mapping[str, Registry[Any]] = {
@@ -30,13 +32,19 @@ PLAIN: Mapping[str, type[Config]] = {"evaluation": EvaluationConfig, "tracking":
 AUTO = "auto"
 
 
+def _check_device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ValueError("should be auto, cpu, cuda or cuda:N.")
+    return name
+
+
 class Settings(Config):
     """Options of the run itself, at the top level of a configuration."""
 
     seed: int = Field(0, ge=0)
     """Seed of initialisation, shuffling, negatives and dropout; splits and data have their own."""
 
-    device: str = "auto"
+    device: Annotated[str, AfterValidator(_check_device)] = "auto"
     """Where to compute: auto (CUDA where there is one), cpu, cuda, cuda:1."""
 
     threads: int | None = Field(None, ge=1)
@@ -73,8 +81,9 @@ class ExperimentConfig:
         """
         model = _class_of(models.registry.entry_of(self.model))
         if self.trainer is None:
-            own = trainers.registry.entry(model.trainer).configure(model.trainer_defaults)
-            object.__setattr__(self, "trainer", own)
+            own = trainers.registry.entry(model.trainer)
+            options = _measured_monitor(own, model.trainer_defaults, self.evaluation)
+            object.__setattr__(self, "trainer", own.configure(options))
         name = _sampler_name(model, self.model)
         if self.negatives is None and name is not None:
             object.__setattr__(self, "negatives", _sampler_defaults(model, name))
@@ -141,7 +150,12 @@ def resolve(composed: Mapping[str, Any], *, several_models: bool = False) -> Res
     ignored: list[str] = []
     model = _entry_or_none(given["model"])
     if model is not None:
-        _collect(parts, "trainer", mistakes, lambda: _trainer(model, given["trainer"], several_models, ignored))
+        _collect(
+            parts,
+            "trainer",
+            mistakes,
+            lambda: _trainer(model, given["trainer"], parts.get("evaluation"), several_models, ignored),
+        )
         if "model" in parts:
             _collect(
                 parts,
@@ -195,7 +209,13 @@ def _class_of(entry: Entry[Model]) -> type[Model]:
     return cast(type[Model], entry.target)
 
 
-def _trainer(model: Entry[Model], given: dict[str, Any], several_models: bool, ignored: list[str]) -> Config:
+def _trainer(
+    model: Entry[Model],
+    given: dict[str, Any],
+    evaluation: EvaluationConfig | None,
+    several_models: bool,
+    ignored: list[str],
+) -> Config:
     """Return the options of the trainer of ``model``: its defaults, under what was given."""
     name = given.pop("name", AUTO)
     own = _class_of(model).trainer
@@ -204,7 +224,16 @@ def _trainer(model: Entry[Model], given: dict[str, Any], several_models: bool, i
         raise ConfigError(f"model {model.name!r} is fitted by trainer {own!r}, not by {name!r}; leave trainer=auto.")
     entry = trainers.registry.entry(own)
     _set_aside("trainer", entry, given, model.name, several_models, ignored)
-    return entry.configure({**_class_of(model).trainer_defaults, **given})
+    options = {**_class_of(model).trainer_defaults, **given}
+    return entry.configure(options if evaluation is None else _measured_monitor(entry, options, evaluation))
+
+
+def _measured_monitor(trainer: Entry[Any], options: Mapping[str, Any], evaluation: EvaluationConfig) -> dict[str, Any]:
+    """Return ``options``, with the first metric as the monitor where the usual one is not measured."""
+    monitor = trainer.options.model_fields.get("monitor")
+    if monitor is None or "monitor" in options or monitor.default in evaluation.metrics:
+        return dict(options)
+    return {**options, "monitor": evaluation.metrics[0]}
 
 
 def _negatives(
@@ -270,7 +299,17 @@ def _check_together(config: ExperimentConfig) -> None:
     rated = config.evaluation.computes("ratings")
     if rated and not _class_of(model).predicts_ratings(config.model):
         raise ConfigError(f"metric {rated[0]!r}: model {model.name!r} with these options predicts no ratings.")
-    if getattr(config.trainer, "selection", None) == "test" and config.settings.experiment is None:
+    monitor, selection = getattr(config.trainer, "monitor", None), getattr(config.trainer, "selection", None)
+    splitter = cast(type[Splitter], splits.registry.entry_of(config.split).target)
+    watched = selection == "test" or (selection in ("auto", "valid") and splitter.may_validate(config.split))
+    if watched and monitor not in config.evaluation.metrics:
+        raise ConfigError(
+            f"trainer.monitor = {monitor!r}: is not measured; add it to evaluation.metrics, or monitor one of: "
+            f"{', '.join(config.evaluation.metrics)}."
+        )
+    if selection == "valid" and not splitter.may_validate(config.split):
+        raise ConfigError("trainer.selection = 'valid': the split has no validation part; use 'last'.")
+    if selection == "test" and config.settings.experiment is None:
         raise ConfigError(
             "trainer.selection = 'test': is allowed only inside experiment=NAME, since choosing the epoch on the "
             "test part flatters the model; use 'valid' or 'last'."

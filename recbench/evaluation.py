@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from recbench import metrics
@@ -68,6 +68,12 @@ class EvaluationConfig(Config):
     user_block: int = Field(512, ge=64)
     """Users scored at a time; bounds the memory."""
 
+    @model_validator(mode="after")
+    def _path_belongs_to_file(self) -> Self:
+        if (self.candidates == "file") != (self.candidates_path is not None):
+            raise ValueError("candidates=file and candidates_path=FILE go together: give both, or none.")
+        return self
+
     @property
     def ks(self) -> tuple[int, ...]:
         """The cuts of the metrics, ascending."""
@@ -114,13 +120,10 @@ def with_candidates(split: Split, config: EvaluationConfig) -> Split:
     """Return ``split`` with the candidates that ``config`` asks for in both holdouts.
 
     Raises:
-        ConfigError: candidates=file without a path.
         DataError: The file is wrong, or lacks a user who is asked.
     """
     if config.candidates == "full":
         return split
-    if config.candidates == "file" and config.candidates_path is None:
-        raise ConfigError("evaluation.candidates=file: set evaluation.candidates_path=FILE too.")
 
     def fill(holdout: Holdout | None, part: Part) -> Holdout | None:
         if holdout is None:

@@ -89,7 +89,10 @@ def _load_named(module: str) -> None:
             f"--plugin {module!r}: no such module, neither installed nor in this folder; "
             "write its dotted name, e.g. --plugin my_models."
         )
-    _attempt(module, lambda: importlib.import_module(module))
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # Other people's code may raise anything; it was asked for, so the command ends.
+        raise ConfigError(f"--plugin {module!r}: fails to load: {type(error).__name__}: {error}") from error
 
 
 def _exists(module: str) -> bool:

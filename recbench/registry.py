@@ -56,9 +56,17 @@ class Registry(Generic[T]):
     The modules of ``package`` are imported at the first look-up, so a new built-in part is one new file.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, needs: tuple[str, ...] = ()) -> None:
+        """Make an empty registry.
+
+        Args:
+            kind: What a part is called in errors.
+            package: Whose modules are imported at the first look-up.
+            needs: Traits that every part must state.
+        """
         self.kind = kind
         self.package = package
+        self.needs = needs
         self._entries: dict[str, Entry[T]] = {}
         self._loaded = False
 
@@ -73,10 +81,14 @@ class Registry(Generic[T]):
             traits: Facts about the part that its family knows how to use.
 
         Raises:
-            ConfigError: The name is not well formed or is taken, or the options type is.
+            ConfigError: The name is not well formed or is taken, the options type is taken, or a trait is missing.
         """
         if not _NAME.match(name):
             raise ConfigError(f"{self.kind} name {name!r}: use letters, digits, '.', '_', '+' and '-' only.")
+
+        missing = [trait for trait in self.needs if trait not in traits]
+        if missing:
+            raise ConfigError(f"{self.kind} {name!r}: register it with {missing[0]}=..., as the built-in ones are.")
 
         def decorate(target: Callable[..., T]) -> Callable[..., T]:
             taken = self._entries.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from typing import Any
 
 from recbench.configuration import ExperimentConfig, resolve
 from recbench.options import Config
+from recbench.plugins import VARIABLE
 
 _BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*")
 _MEANS_SOMETHING = frozenset({"null", "true", "false", "nan", "inf"})
@@ -16,7 +18,8 @@ _MEANS_SOMETHING = frozenset({"null", "true", "false", "nan", "inf"})
 
 def command_line(config: ExperimentConfig) -> str:
     """Return the one line that runs ``config`` again, quoted for the shell."""
-    return shlex.join(["recbench", "run", *overrides(config)])
+    plugins = [f"--plugin={module}" for module in os.environ.get(VARIABLE, "").split(",") if module]
+    return shlex.join(["recbench", "run", *plugins, *overrides(config)])
 
 
 def overrides(config: ExperimentConfig) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recbench import models, negatives, trainers
+from recbench import models, negatives, plugins, trainers
 from recbench.data import TEST, TRAIN, Histories, Interactions, Split, UserBatch, Vocabulary
 from recbench.errors import ConfigError
 from recbench.models import Model
@@ -115,6 +115,7 @@ def check_model(
 
 
 def _subject(model: str | type[Model], config: Config | None) -> Subject:
+    plugins.load()
     if isinstance(model, str):
         entry = models.registry.entry(model)
         return Subject(entry.name, entry.target, config or entry.configure({}))  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CURVE = "metrics.jsonl"
+_POINTS_OF_FIGURE = 50
 MAX_HPARAMS = 12
 """Columns of the HPARAMS tab that one run fills; of more it becomes unreadable."""
 
@@ -185,12 +186,13 @@ def hparams(config: ExperimentConfig) -> dict[str, bool | float | str]:
 
 
 def recall_and_precision_by_k(ranking: Ranking) -> np.ndarray:
-    """Return a figure of the two means for each length of the list up to K, (height, width, 3) uint8."""
+    """Return a figure of the two means for lengths of the list up to K or all items, (height, width, 3) uint8."""
     # It takes half a second to import; without pyplot no display is looked for.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    ks = range(1, ranking.k + 1)
+    longest = min(ranking.k, len(ranking.popularity))
+    ks = sorted({round(k) for k in np.linspace(1, longest, min(longest, _POINTS_OF_FIGURE))})
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for name in ("recall", "precision"):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import recbench
-from recbench.errors import ConfigError, DataError, RunError
+from recbench.errors import ConfigError, DataError, NonFiniteScoresError, RunError, StorageError
 from recbench.options import did_you_mean
 
 COMMANDS = {
@@ -38,7 +38,7 @@ your own data, columns user, item and, if there are any, rating and timestamp:
   recbench run dataset=files dataset.interactions=ratings.csv model=item_knn
 
 then:
-  recbench compare outputs                  a row a configuration, mean and deviation over seeds
+  recbench compare outputs/sweeps/5e1f0c2a  a row a configuration, mean and deviation over seeds
   recbench recommend outputs/.../RUN --user 42
   recbench board outputs
 
@@ -59,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What was typed after ``recbench``; by default that of this process.
 
     Returns:
-        0, or 1 where a run failed, 2 for the user's mistake, 3 where training diverged, 130 (by a signal to
-        terminate: 143) where it was interrupted, 141 where nobody reads what it prints.
+        0, or 1 where a run failed, a file cannot be written or a score is not finite, 2 for the user's mistake,
+        3 where training diverged, 130 (by a signal to terminate: 143) where it was interrupted, 141 where nobody
+        reads what it prints.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -71,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Who reads has had enough, as `head` has: nothing more can be printed, at the end of the process neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except (NonFiniteScoresError, StorageError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except (ConfigError, DataError, RunError) as error:
         mistakes = error.mistakes if isinstance(error, Mistakes) else (str(error),)
         for mistake in mistakes:

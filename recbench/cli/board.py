@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ _USUAL_PORT = 6006
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run TensorBoard until it is stopped, and return its exit code.
+    """Become TensorBoard, until it is stopped.
 
     Raises:
         RunError: There is nothing to show below the folder.
@@ -29,12 +29,12 @@ def main(arguments: Sequence[str]) -> int:
             f"no TensorBoard events below {given.folder!r}; 'recbench run' writes them below outputs, "
             "unless tracking.tensorboard=false."
         )
+    if given.port is not None and _is_taken(given.port):
+        raise RunError(f"--port {given.port}: somebody listens there already; leave it out for a free one.")
     port = given.port or _free_port()
     print(f"http://localhost:{port}/  ({given.folder}; stop with Ctrl-C)", flush=True)
-    try:
-        return subprocess.run(command(given.folder, port), check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+    # In the place of this process: whoever ends this one ends the server.
+    os.execv(sys.executable, command(given.folder, port))
 
 
 def command(folder: str, port: int) -> list[str]:
@@ -43,10 +43,14 @@ def command(folder: str, port: int) -> list[str]:
     return [sys.executable, "-m", "tensorboard.main", *flags]
 
 
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("localhost", port)) == 0
+
+
 def _free_port() -> int:
     """Return the usual port, or the next one that nobody listens on."""
     for port in range(_USUAL_PORT, _USUAL_PORT + 100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("localhost", port)) != 0:
-                return port
+        if not _is_taken(port):
+            return port
     raise RunError(f"no free port from {_USUAL_PORT} on; give one by --port.")

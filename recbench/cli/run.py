@@ -21,7 +21,7 @@ from recbench.cli import Terminated
 from recbench.cli.arguments import Parser
 from recbench.cli.composition import Job, Plan, conf_dir, hydra_session, hydra_words, make_plan
 from recbench.cli.overrides import CONFIG
-from recbench.cli.task import JobEnd, is_done, run_job
+from recbench.cli.task import JobEnd, run_job, why_not_done
 from recbench.errors import RunError
 from recbench.files import read_json
 from recbench.logs import configure_console
@@ -175,7 +175,7 @@ def _show(plan: Plan) -> None:
         note = ""
         if job.folder in first:
             note = f"  (the same as job {first[job.folder]})"
-        elif is_done(job.folder):
+        elif why_not_done(job.folder, job.resolved.config) is None:
             note = "  (done already)"
         first.setdefault(job.folder, number)
         print(f"job {number} of {n_jobs}: {' '.join(job.overrides)}")

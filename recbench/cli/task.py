@@ -17,15 +17,19 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from recbench import configuration, experiment, plugins, repeat
-from recbench.configuration import ExperimentConfig
+from recbench.configuration import ExperimentConfig, Resolved
 from recbench.errors import ConfigError, DataError, DivergedError, RunError, StorageError
 from recbench.experiment import Prepared
 from recbench.files import read_json
+from recbench.fingerprints import code_fingerprint
 from recbench.logs import configure_console
+from recbench.report import RESULT
+from recbench.resources import available_cores, resolve_device
 
 logger = logging.getLogger(__name__)
 
 _SLUG_LENGTH = 48
+_FILES_OF_DATA = ("interactions", "train", "valid", "test", "path")
 _TELLING = ("model", "trainer", "negatives", "split")
 _prepared: dict[Any, Prepared] = {}
 
@@ -54,42 +58,41 @@ def run_job(composed: DictConfig, *, quiet: bool = False) -> JobEnd:
     configure_console(quiet)
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    values = plain_values(composed, hydra)
+    # What a job alone could not have was found before the first one started.
+    resolved = configuration.resolve(plain_values(composed, hydra), several_models=True)
     if hydra.mode != RunMode.MULTIRUN:
-        return _run(values, folder, progress=not quiet)
-    end = _run_unless_done(values, folder, progress=not quiet)
+        return _run(resolved, folder, progress=not quiet)
+    end = _run_unless_done(resolved, folder, progress=not quiet)
     if end.error is not None:
         logger.error("%s: %s: %s", folder.name, end.status, end.error)
     return end
 
 
-def _run_unless_done(values: dict[str, Any], folder: Path, *, progress: bool) -> JobEnd:
+def _run_unless_done(resolved: Resolved, folder: Path, *, progress: bool) -> JobEnd:
     """Run a job of a sweep, if it is not done; what another attempt left behind is moved aside."""
     claim = folder.with_name(f".{folder.name}.lock")
     try:
         with FileLock(claim, blocking=False):
             try:
-                if is_done(folder):
+                why = why_not_done(folder, resolved.config)
+                if why is None:
                     logger.info("%s: done already, skipped", folder.name)
                     return JobEnd(folder, "skipped")
-                _move_aside(folder)
-                return _run(values, folder, progress=progress)
+                _move_aside(folder, why)
+                return _run(resolved, folder, progress=progress)
             finally:
                 claim.unlink()
     except Timeout:
         logger.info("%s: is being run by another process, skipped", folder.name)
         return JobEnd(folder, "skipped")
-    except RunError as error:
+    except (ConfigError, RunError) as error:
         return JobEnd(folder, "mistake", str(error))
 
 
-def _run(values: dict[str, Any], folder: Path, *, progress: bool) -> JobEnd:
+def _run(resolved: Resolved, folder: Path, *, progress: bool) -> JobEnd:
+    config = resolved.config
+    data = (config.dataset, config.split, config.evaluation)
     try:
-        plugins.load()
-        # What a job alone could not have was found before the first one started.
-        resolved = configuration.resolve(values, several_models=True)
-        config = resolved.config
-        data = (config.dataset, config.split, config.evaluation)
         outcome = experiment.run(
             config,
             folder,
@@ -112,13 +115,39 @@ def _run(values: dict[str, Any], folder: Path, *, progress: bool) -> JobEnd:
     return JobEnd(folder, "done")
 
 
-def is_done(folder: Path) -> bool:
-    """Return whether ``folder`` holds the result of a run that ended well."""
-    result = folder / "result.json"
-    return result.exists() and read_json(result).get("status") == "done"
+def why_not_done(folder: Path, config: ExperimentConfig) -> str | None:
+    """Return why the result in ``folder`` cannot stand for a run of ``config`` now, or None where it can.
+
+    Raises:
+        ConfigError: There is no such device here.
+        RunError: The result cannot be read.
+    """
+    path = folder / RESULT
+    result = read_json(path) if path.exists() else {}
+    if result.get("status") != "done":
+        return "no attempt ended well"
+    if result["fingerprints"]["code"] != code_fingerprint(config):
+        return "done before with other code"
+    now = {
+        "threads": config.settings.threads or available_cores(),
+        "device": str(resolve_device(config.settings.device)),
+    }
+    for name, value in now.items():
+        if result[name] != value:
+            return f"done before with {name} {result[name]}, now {value}"
+    written = path.stat().st_mtime_ns
+    newer = [str(file) for file in _files_of_data(config) if file.stat().st_mtime_ns > written]
+    return f"done before with other data ({newer[0]} is newer)" if newer else None
 
 
-def _move_aside(folder: Path) -> None:
+def _files_of_data(config: ExperimentConfig) -> list[Path]:
+    """Return the files and folders that the user named as the data and that are there, and what is in the folders."""
+    named = [getattr(config.dataset, option, None) for option in _FILES_OF_DATA]
+    found = [path for path in map(Path, filter(None, named)) if path.exists()]
+    return found + [file for folder in found if folder.is_dir() for file in sorted(folder.iterdir()) if file.is_file()]
+
+
+def _move_aside(folder: Path, why: str) -> None:
     """Make ``folder`` empty by giving what is in it another name; results are never lost."""
     if not any(folder.iterdir()):
         return
@@ -127,7 +156,7 @@ def _move_aside(folder: Path) -> None:
         number += 1
     folder.rename(aside)
     folder.mkdir()
-    logger.info("%s: an attempt that did not end well is now %s", folder.name, aside.name)
+    logger.info("%s: %s, run anew; what was there is now %s", folder.name, why, aside.name)
 
 
 def plain_values(composed: DictConfig, hydra: Any = None) -> dict[str, Any]:

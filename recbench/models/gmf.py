@@ -32,7 +32,7 @@ class GMFConfig(Config):
     """What is minimised: bce as in the paper, or bpr."""
 
     reg: float = Field(0.0, ge=0)
-    """L2 on the rows of the batch, once an occurrence; the gradient of a row is ``reg`` times the row."""
+    """L2 on the rows of the batch, once an occurrence: half of it times their squares, over the pairs of the batch."""
 
     init_std: float = Field(0.01, gt=0)
     """Standard deviation of the first values of the vectors."""

@@ -102,7 +102,10 @@ class ItemKNN(Model):
             dots = torch.from_numpy(np.asarray((matrix[rows.numpy()] @ transposed).todense()))
             similarities = cosine(dots, squares[rows, None], squares, options.shrink)
             similarities[rows - start, rows] = 0.0
-            self.neighbours[rows], self.weights[rows] = nearest(similarities, places, self.neighbours.shape[1])
+            nearby, weights = nearest(similarities, places, self.neighbours.shape[1])
+            # Slices are copied to wherever the model lives.
+            self.neighbours[start : start + len(rows)] = nearby
+            self.weights[start : start + len(rows)] = weights
 
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
         """Return (B, I) or (B, C) scores; see ``Model.score``."""

@@ -38,7 +38,7 @@ class MFConfig(Config):
     """What is minimised: bpr, bce or sampled_softmax rank positives above negatives, mse learns the ratings."""
 
     reg: float = Field(0.02, ge=0)
-    """L2 on the rows of the batch, once an occurrence; the gradient of a row is ``reg`` times the row."""
+    """L2 on the rows of the batch, once an occurrence: half of it times their squares, over the pairs of the batch."""
 
     init_std: float = Field(0.1, gt=0)
     """Standard deviation of the first values of the vectors; biases start at 0."""

@@ -10,10 +10,10 @@ Shapes:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from recbench.data import Interactions
@@ -43,7 +43,7 @@ class NeuMFConfig(Config):
     """What is minimised: bce as in the paper, or bpr."""
 
     reg: float = Field(0.0, ge=0)
-    """L2 on the rows of the batch, once an occurrence; the gradient of a row is ``reg`` times the row."""
+    """L2 on the rows of the batch, once an occurrence: half of it times their squares, over the pairs of the batch."""
 
     init_std: float = Field(0.01, gt=0)
     """Standard deviation of the first values of the vectors."""
@@ -56,6 +56,12 @@ class NeuMFConfig(Config):
 
     alpha: float = Field(0.5, ge=0, le=1)
     """Weight of the pre-trained GMF in the output layer; the MLP has the rest (equation 13)."""
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.pretrained_gmf is None) != (self.pretrained_mlp is None):
+            raise ValueError("pretrained_gmf and pretrained_mlp go together: name both runs, or none.")
+        return self
 
 
 @register("neumf", config=NeuMFConfig)
@@ -74,8 +80,6 @@ class NeuMF(GradientModel):
         self.mlp_item = normal_embedding(self.n_items, tower_dim, config.init_std, seed, "mlp item")
         self.tower = PairTower(config.layers, config.dropout, seed)
         self.output = lecun_linear(config.dim + config.layers[-1], 1, seed, "output")
-        if (config.pretrained_gmf is None) != (config.pretrained_mlp is None):
-            raise ConfigError("model.pretrained_gmf and model.pretrained_mlp go together: name both runs, or none.")
         if config.pretrained_gmf is not None and config.pretrained_mlp is not None:
             gmf = load_checkpoint(config.pretrained_gmf, "gmf", train)
             mlp = load_checkpoint(config.pretrained_mlp, "mlp", train)

@@ -34,7 +34,7 @@ class Scored:
 
 
 Loss = Callable[[Scored], Tensor]
-losses: Registry[Tensor] = Registry("loss", "recbench.nn.losses")
+losses: Registry[Tensor] = Registry("loss", "recbench.nn.losses", needs=("target",))
 
 
 LossName = Annotated[str, OneOf(losses)]

@@ -7,10 +7,16 @@ from abc import ABC, abstractmethod
 from torch import Tensor
 
 from recbench.data import Interactions, Split
+from recbench.options import Config
 
 
 class Splitter(ABC):
     """A protocol; it depends on the data and its options, never on a model or the run's seed."""
+
+    @classmethod
+    def may_validate(cls, config: Config) -> bool:
+        """Return whether there can be a validation part with these options."""
+        return True
 
     @abstractmethod
     def assign(self, interactions: Interactions) -> Tensor:

@@ -36,6 +36,11 @@ class LeaveOneOut(Splitter):
     def __init__(self, config: LeaveOneOutConfig) -> None:
         self.config = config
 
+    @classmethod
+    def may_validate(cls, config: Config) -> bool:
+        """Return whether a share is set aside for validation."""
+        return isinstance(config, LeaveOneOutConfig) and config.valid
+
     def assign(self, interactions: Interactions) -> Tensor:
         """Return the part of each interaction, (N,) int8."""
         sizes = torch.bincount(interactions.users, minlength=interactions.n_users)

@@ -21,6 +21,11 @@ class NoSplit(Splitter):
     def __init__(self, config: NoSplitConfig) -> None:
         self.config = config
 
+    @classmethod
+    def may_validate(cls, config: Config) -> bool:
+        """Return False."""
+        return False
+
     def assign(self, interactions: Interactions) -> Tensor:
         """Return the part of each interaction, (N,) int8."""
         return torch.full((len(interactions),), TRAIN, dtype=torch.int8)

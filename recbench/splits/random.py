@@ -44,6 +44,11 @@ class Random(Splitter):
     def __init__(self, config: RandomConfig) -> None:
         self.config = config
 
+    @classmethod
+    def may_validate(cls, config: Config) -> bool:
+        """Return whether a share is set aside for validation."""
+        return isinstance(config, RandomConfig) and config.valid > 0
+
     def assign(self, interactions: Interactions) -> Tensor:
         """Return the part of each interaction, (N,) int8."""
         config, groups = self.config, interactions.users

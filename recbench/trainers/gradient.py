@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -59,13 +59,23 @@ class GradientConfig(Config):
     test; auto is valid where there is a validation part, else last."""
 
     monitor: MetricText = "ndcg@10"
-    """Metric that chooses the epoch, one of ``evaluation.metrics``."""
+    """Metric that chooses the epoch, one of ``evaluation.metrics``; where ndcg@10 is not among them and nothing is
+    said here, the first of them."""
 
     patience: int | None = Field(10, ge=1)
     """Evaluations without improvement after which training stops; null never stops early."""
 
     evaluate_every: int = Field(1, ge=1)
     """Epochs between two evaluations."""
+
+    @model_validator(mode="after")
+    def _decays_what_it_moves(self) -> Self:
+        if self.weight_decay and optimizers.entry(self.optimizer).traits["moves"] != "all":
+            raise ValueError(
+                f"weight_decay = {self.weight_decay}: acts on all rows, and {self.optimizer!r} moves only those of the "
+                "batch; use model.reg, or optimizer=adam."
+            )
+        return self
 
 
 @register("gradient", config=GradientConfig)
@@ -103,7 +113,8 @@ class Gradient(Trainer):
             ConfigError: A ranking loss without negatives, or a selection without the part it needs.
             DivergedError: The loss stopped being finite.
         """
-        assert isinstance(model, GradientModel)
+        if not isinstance(model, GradientModel):
+            raise ConfigError(f"{type(model).__name__} is no GradientModel, and the trainer 'gradient' fits no other.")
         config = self.config
         chosen = _Chosen(config, validate is not None)
         begun = time.perf_counter()
@@ -178,7 +189,7 @@ class _Steps:
                 self.optimizer.zero_grad()
                 loss.backward()
                 if self.config.clip_norm is not None:
-                    torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+                    self.optimizer.clip(self.config.clip_norm)
                 self.optimizer.step(lr)
                 total += loss.detach().double() * len(index)
                 if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps_an_epoch:
@@ -271,6 +282,8 @@ class _Chosen:
                 f"trainer.monitor = {self.monitor!r}: is not measured; add it to evaluation.metrics or choose one of: "
                 f"{', '.join(measured)}."
             )
+        if math.isnan(found[0]):
+            raise ConfigError(f"trainer.monitor = {self.monitor!r}: is not defined for any user in epoch {epoch}.")
         value = found[0] * metrics.parse(self.monitor).sign
         self.waited += 1
         if value > self.best_value:

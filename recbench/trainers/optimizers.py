@@ -10,7 +10,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from recbench.errors import ConfigError
 from recbench.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -30,6 +29,21 @@ class Optimizer:
         for part in self.parts:
             part.zero_grad()
 
+    def clip(self, max_norm: float) -> None:
+        """Scale all gradients, sparse ones too, so that their common L2 norm is at most ``max_norm``."""
+        gradients = []
+        for part in self.parts:
+            for parameter in (parameter for group in part.param_groups for parameter in group["params"]):
+                if parameter.grad is None:
+                    continue
+                if parameter.grad.is_sparse:
+                    parameter.grad = parameter.grad.coalesce()
+                gradients.append(parameter.grad.values() if parameter.grad.is_sparse else parameter.grad)
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
+        scale = (max_norm / norm).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(scale)
+
     def step(self, lr: float) -> None:
         """Change the parameters once, with learning rate ``lr``."""
         for part in self.parts:
@@ -42,7 +56,7 @@ Moves = Literal["all", "batch", "batch or zero"]
 """Which rows of a table a step moves: all; those of the batch, so that gradients must be sparse; or those of the
 batch since a gradient of zero moves nothing, so that gradients are sparse only where the table is large."""
 
-optimizers: Registry[Optimizer] = Registry("optimizer", "recbench.trainers.optimizers")
+optimizers: Registry[Optimizer] = Registry("optimizer", "recbench.trainers.optimizers", needs=("moves",))
 
 
 def build_optimizer(name: str, model: nn.Module, lr: float, weight_decay: float) -> Optimizer:
@@ -52,18 +66,13 @@ def build_optimizer(name: str, model: nn.Module, lr: float, weight_decay: float)
         name: A registered name.
         model: Its embedding tables are told whether to give sparse gradients.
         lr: Learning rate of the first step.
-        weight_decay: L2 on all rows of all tables, by the optimiser; adam alone has it.
+        weight_decay: L2 on all rows of all tables, by the optimiser; for those that move all rows.
 
     Raises:
-        ConfigError: No such optimiser, or a lazy one with ``weight_decay``.
+        ConfigError: No such optimiser.
     """
     entry = optimizers.entry(name)
     moves: Moves = entry.traits["moves"]
-    if weight_decay and moves != "all":
-        raise ConfigError(
-            f"trainer.weight_decay = {weight_decay}: acts on all rows, and {name!r} moves only those of the batch; "
-            "use model.reg, or trainer.optimizer=adam."
-        )
     tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
     for table in tables:
         large = table.weight.numel() > LARGE_TABLE

@@ -128,7 +128,9 @@ def test_neumf_refuses_runs_that_do_not_fit(train):
 def test_neumf_wants_both_runs_or_none(train):
     with pytest.raises(ConfigError) as error:
         models.build("neumf", train, 0, pretrained_gmf="somewhere")
-    assert str(error.value) == ("model.pretrained_gmf and model.pretrained_mlp go together: name both runs, or none.")
+    assert str(error.value) == (
+        "model 'neumf' cannot be configured:\n  pretrained_gmf and pretrained_mlp go together: name both runs, or none."
+    )
 
 
 @pytest.mark.parametrize("name", ["mf", "gmf"])

@@ -1,9 +1,11 @@
 """The commands, run in this process on little data: what they print, write and return."""
 
 import json
+import math
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +136,107 @@ def test_a_sweep_skips_what_is_done_and_compares(command):
     assert grown.err.count("done already, skipped") == 1
     assert len(results()) == 3
     assert grown.out.splitlines()[2].split()[:2] == ["item_knn", "2"]
+
+
+def rewritten(path, **changes):
+    """Change what a result says, and leave the time of its file."""
+    before = path.stat()
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.fixture
+def finished(command):
+    """Return the words of a sweep of one job on a file of one's own, and its result, which is done."""
+    pairs = [f"u{user},i{(user * step) % 17}" for user in range(20) for step in range(1, 9)]
+    Path("mine.csv").write_text("\n".join(["user,item", *pairs]))
+    words = ("run", "-m", "dataset=files", "dataset.interactions=mine.csv", "model=popularity")
+    assert command(*words).code == 0
+    (path,) = Path("outputs").rglob("result.json")
+    return words, path
+
+
+def run_anew(command, words, path):
+    """Return why a sweep runs its one job again, and check that it does and keeps what was there."""
+    before = path.read_text()
+    assert "(done already)" not in command(*words, "--dry-run").out
+    ended = command(*words)
+    assert ended.code == 0 and "done already, skipped" not in ended.err
+    name = path.parent.name
+    assert path.parent.with_name(f"{name}.old-1").joinpath("result.json").read_text() == before
+    assert command(*words).err.count("done already, skipped") == 1
+    (why,) = re.findall(f"{re.escape(name)}: (.*); what was there is now {re.escape(name)}.old-1\n", ended.err)
+    return why
+
+
+def test_what_was_done_with_other_code_is_run_anew(command, finished):
+    words, path = finished
+    rewritten(path, fingerprints=json.loads(path.read_text())["fingerprints"] | {"code": "0.0.1+other"})
+    assert run_anew(command, words, path) == "done before with other code, run anew"
+
+
+def test_what_was_done_on_other_threads_is_run_anew(command, finished, monkeypatch):
+    words, path = finished
+    threads = json.loads(path.read_text())["threads"]
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads + 1))
+    assert run_anew(command, words, path) == f"done before with threads {threads}, now {threads + 1}, run anew"
+
+
+def test_what_was_done_on_another_device_is_run_anew(command, finished):
+    words, path = finished
+    here = json.loads(path.read_text())["device"]
+    rewritten(path, device="cuda:7")
+    assert run_anew(command, words, path) == f"done before with device cuda:7, now {here}, run anew"
+
+
+def test_what_was_done_with_other_data_is_run_anew(command, finished):
+    words, path = finished
+    just = path.stat().st_mtime_ns
+    os.utime("mine.csv", ns=(just, just))
+    assert "(done already)" in command(*words, "--dry-run").out
+    os.utime("mine.csv", ns=(just + 1, just + 1))
+    assert run_anew(command, words, path) == "done before with other data (mine.csv is newer), run anew"
+
+
+def test_a_file_in_a_named_folder_counts_as_data(tmp_path):
+    from recbench import resolve
+    from recbench.cli.task import why_not_done
+    from recbench.fingerprints import code_fingerprint
+    from recbench.resources import available_cores
+
+    (tmp_path / "data").mkdir()
+    ratings = tmp_path / "data" / "u.data"
+    ratings.write_text("")
+    config = resolve(
+        {"model": "popularity", "device": "cpu", "dataset": {"name": "ml-100k", "path": str(ratings.parent)}}
+    ).config
+    result = {"schema_version": 1, "status": "done", "threads": available_cores(), "device": "cpu"}
+    result["fingerprints"] = {"code": code_fingerprint(config)}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    written = (tmp_path / "result.json").stat().st_mtime_ns
+    for path in (ratings, ratings.parent):
+        os.utime(path, ns=(written, written))
+    assert why_not_done(tmp_path, config) is None
+    os.utime(ratings, ns=(written + 1, written + 1))
+    assert why_not_done(tmp_path, config) == f"done before with other data ({ratings} is newer)"
+
+
+def test_a_result_whose_data_is_gone_stays(command, finished):
+    words, _ = finished
+    Path("mine.csv").unlink()
+    assert command(*words).err.count("done already, skipped") == 1
+
+
+def test_a_sweep_on_a_device_that_is_not_here_leaves_the_result(command, finished):
+    words, path = finished
+    folder = Path(command(*words, "device=cuda:99", "--dry-run").out.splitlines()[2].split()[1])
+    folder.parent.mkdir()
+    path.parent.rename(folder)
+    ended = command(*words, "device=cuda:99")
+    assert ended.code == 2 and "device = 'cuda:99': this machine has " in ended.err
+    assert "1 of 1 runs did not end well" in ended.err
+    assert json.loads((folder / "result.json").read_text())["status"] == "done"
+    assert not list(folder.parent.glob("*.old-*"))
 
 
 def test_jobs_on_the_same_data_read_it_once(command, monkeypatch):
@@ -304,6 +407,18 @@ def test_recommend(command):
     assert unknown.code == 2 and unknown.err.startswith("error: no user 'nobody' among the 60 users.")
 
 
+def test_recommend_says_what_failed(failing, monkeypatch):
+    assert failing("run", "-q", *DATA, "model=failing", "hydra.run.dir=mine").code == 0
+    ended = failing("recommend", "mine", "--all-users", "nowhere/all.csv")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "error: nowhere/all.csv: cannot be written (No such file or directory).\n"
+
+    monkeypatch.setattr(Failing, "score", lambda self, batch, items=None: torch.full((len(batch.users), 40), math.nan))
+    ended = failing("recommend", "mine", "--all-users", "all.csv")
+    assert (ended.code, ended.out) == (1, "")
+    assert re.fullmatch(r"error: .*Failing.*\n", ended.err)
+
+
 def test_list(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     ended = command("list", "models")
@@ -459,21 +574,36 @@ def test_nobody_reads_what_is_printed():
         assert process.stderr.read() == ""
 
 
+def test_a_named_plugin_that_fails_ends_the_command(command):
+    Path("cli_plugin_taken_too.py").write_text(PLUGIN.format(name="mf"))
+    ended = command("run", "--plugin", "cli_plugin_taken_too", *DATA, "model=popularity")
+    assert ended.code == 2
+    assert ended.err.startswith(
+        "error: --plugin 'cli_plugin_taken_too': fails to load: ConfigError: model 'mf' is registered twice: in "
+    )
+    assert not Path("outputs").exists()
+
+
+def test_board_refuses_a_taken_port(command):
+    Path("events.out.tfevents.1").touch()
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = command("board", ".", "--port", str(port))
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == f"error: --port {port}: somebody listens there already; leave it out for a free one.\n"
+
+
 def test_from_outside(tmp_path):
     """As users call it: through the interpreter, in workers of their own, with a plugin, and again."""
     (tmp_path / "cli_plugin_workers.py").write_text(PLUGIN.format(name="plugged_workers"))
-    (tmp_path / "cli_plugin_late.py").write_text(PLUGIN.format(name="popularity"))
     words = ["run", "-m", *DATA, "model=plugged_workers,popularity", "--plugin", "cli_plugin_workers"]
-    words += ["--plugin", "cli_plugin_late"]
     words += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "threads=1"]
     done = subprocess.run(
         [sys.executable, "-m", "recbench", *words], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert (
-        "warning: plugin 'cli_plugin_late' is left out, it fails to load: ConfigError: model 'popularity'"
-        in done.stderr
-    )
     found = results(tmp_path)
     assert sorted(result["model"] for result in found.values()) == ["plugged_workers", "popularity"]
     assert all(

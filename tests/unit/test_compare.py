@@ -33,7 +33,7 @@ def result(model="mf", seed=0, *, metrics=None, status="done", fingerprints=None
         "metrics": {"test": metrics or {"ndcg@10": 0.5}, "valid": {}},
         "seconds": {"fit": 1.0, "evaluate": 0.5, "total": 2.0},
         "peak_memory_bytes": 10**8,
-        "fingerprints": {"data": "d" * 64, "split": "s" * 64, "features": None} | (fingerprints or {}),
+        "fingerprints": {"data": "d" * 64, "split": "s" * 64, "features": None, "code": "1+c"} | (fingerprints or {}),
         "selection": "valid",
         "ended": f"2026-01-01T{next(MINUTE):08d}",
         "config": config,
@@ -82,7 +82,6 @@ def test_what_makes_no_other_configuration(options):
         ({"model": {"name": "mf", "dim": 8}}, "mf dim=8"),
         ({"trainer": {"epochs": 7}}, "mf epochs=7"),
         ({"negatives": {"n_negatives": 3}}, "mf n_negatives=3"),
-        ({"evaluation": {"mask": "train"}}, "mf mask=train"),
     ],
 )
 def test_what_makes_another_configuration_is_its_label(options, label):
@@ -245,6 +244,14 @@ def test_a_metric_that_no_run_has():
             {"evaluation": {"candidates": "file", "candidates_path": "c.tsv"}},
             "candidates differ: full ranking and those of c.tsv",
         ),
+        (
+            {"evaluation": {"mask": "train"}},
+            "masks differ: evaluation.mask=train_valid and evaluation.mask=train",
+        ),
+        (
+            {"evaluation": {"tie_seed": 3}},
+            "orders of ties differ: evaluation.tie_seed=0 and evaluation.tie_seed=3",
+        ),
     ],
 )
 def test_what_measures_something_else_is_refused(other, what):
@@ -260,6 +267,30 @@ def test_other_definitions_of_metrics_are_refused():
     with pytest.raises(RunError) as error:
         compare([result(), {**result("popularity"), "metric_definitions_version": 2}])
     assert "their definitions of metrics differ: version 1 and version 2." in str(error.value)
+
+
+def test_other_code_is_one_warning(caplog):
+    def warnings(*codes):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            (row,) = compare([result(seed=seed, fingerprints={"code": code}) for seed, code in enumerate(codes)])
+        assert row.n_seeds == len(codes)
+        return [record.getMessage() for record in caplog.records]
+
+    assert warnings("1+c", "1+c") == []
+    assert warnings("1+c", "1+c", "1+d", "1+e") == [
+        "outputs/mf-0 and outputs/mf-2 were made with different code (of recbench, or a plugin that one of them "
+        "uses); what tells them apart may be the code."
+    ]
+
+
+def test_a_result_that_a_newer_one_replaces_is_not_asked_for_its_code(caplog):
+    runs = [result(fingerprints={"code": code}) for code in ("1+c", "1+d")]
+    with caplog.at_level(logging.WARNING):
+        compare(runs)
+    assert [record.getMessage().partition(" have ")[0] for record in caplog.records] == [
+        "outputs/mf-0 and outputs/mf-0"
+    ]
 
 
 def test_runs_that_are_not_done_are_not_asked():

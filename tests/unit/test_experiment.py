@@ -8,6 +8,7 @@ import torch
 from recbench import ExperimentConfig, resolve, run
 from recbench.datasets.planted import PlantedConfig
 from recbench.errors import ConfigError
+from recbench.evaluation import EvaluationConfig
 from recbench.models.mf import MFConfig
 
 SMALL = {"name": "planted", "n_users": 60, "n_items": 50}
@@ -106,6 +107,51 @@ def test_parts_that_do_not_fit_together():
     assert error_of(evaluation={"metrics": ["ndgc@10"]}).startswith(
         "evaluation cannot be configured:\n  metrics[0] = 'ndgc@10': no metric 'ndgc'. Did you mean 'ndcg'?"
     )
+
+
+def test_the_first_metric_is_monitored_where_the_usual_one_is_not_measured():
+    measured = {"metrics": ["auc", "hr@5"]}
+    assert resolve(composed(evaluation=measured)).config.trainer.monitor == "auc"
+    assert resolve(composed(evaluation=measured, trainer={"monitor": "hr@5"})).config.trainer.monitor == "hr@5"
+    assert resolve(composed()).config.trainer.monitor == "ndcg@10"
+    config = ExperimentConfig(
+        model=MFConfig(), dataset=PlantedConfig(), evaluation=EvaluationConfig(metrics=("hr@5", "auc"))
+    )
+    assert config.trainer.monitor == "hr@5"
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (
+            {"trainer": {"monitor": "hr@5"}},
+            "trainer.monitor = 'hr@5': is not measured; add it to evaluation.metrics, or monitor one of: ndcg@10, ",
+        ),
+        (
+            {"trainer": {"selection": "valid"}, "split": {"name": "random", "valid": 0.0}},
+            "trainer.selection = 'valid': the split has no validation part; use 'last'.",
+        ),
+        (
+            {"trainer": {"optimizer": "lazy_adam", "weight_decay": 0.1}},
+            "trainer 'gradient' cannot be configured:\n  weight_decay = 0.1: acts on all rows, and 'lazy_adam' moves ",
+        ),
+        (
+            {"evaluation": {"candidates": "file"}},
+            "evaluation cannot be configured:\n  candidates=file and candidates_path=FILE go together: give both, ",
+        ),
+        (
+            {"device": "meta"},
+            "the run cannot be configured:\n  device = 'meta': should be auto, cpu, cuda or cuda:N.",
+        ),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_runs(given, message):
+    assert error_of(**given).startswith(message)
+
+
+def test_a_split_without_validation_needs_no_monitor():
+    split = {"name": "random", "valid": 0.0}
+    assert resolve(composed(split=split, evaluation={"metrics": ["hr@5"]})).config.trainer.selection == "auto"
 
 
 def test_python_needs_no_hydra_and_no_folder():

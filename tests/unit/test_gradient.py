@@ -11,7 +11,7 @@ from recbench import models, negatives, splits, trainers
 from recbench.data import Interactions
 from recbench.errors import ConfigError, DivergedError
 from recbench.randomness import generator
-from recbench.trainers.optimizers import RowwiseAdagrad, build_optimizer
+from recbench.trainers.optimizers import Optimizer, RowwiseAdagrad, build_optimizer
 
 
 def split(valid=0.2):
@@ -167,6 +167,70 @@ def test_clipping_bounds_the_gradient():
     assert float(moved) ** 0.5 == pytest.approx(1e-3, rel=1e-3)
 
 
+@pytest.mark.parametrize("sparse", [True, False])
+def test_clipping_scales_the_whole_gradient(sparse):
+    """Rows looked up twice have the gradient (6, 8) together, the other table (0, 24): the norm is 26."""
+    model = nn.ModuleList([nn.Embedding(3, 2, sparse=sparse), nn.Embedding(2, 2)])
+    optimizer = Optimizer((torch.optim.SGD(model.parameters(), lr=1.0),))
+    loss = (model[0](torch.tensor([1, 1])) * torch.tensor([3.0, 4.0])).sum()
+    (loss + (model[1](torch.tensor([0])) * torch.tensor([0.0, 24.0])).sum()).backward()
+    optimizer.clip(13.0)
+    found = [table.weight.grad.to_dense() if table.weight.grad.is_sparse else table.weight.grad for table in model]
+    torch.testing.assert_close(found[0], torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]]))
+    torch.testing.assert_close(found[1], torch.tensor([[0.0, 12.0], [0.0, 0.0]]))
+    optimizer.clip(14.0)
+    torch.testing.assert_close(model[1].weight.grad, torch.tensor([[0.0, 12.0], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "lazy_adam"])
+def test_lazy_optimisers_can_clip(optimizer):
+    _, result = fitted(split(), optimizer=optimizer, clip_norm=0.1)
+    assert math.isfinite(result.curve[-1].values["loss"])
+
+
+@pytest.mark.parametrize("negative", ["in_batch", "popularity"])
+@pytest.mark.parametrize("loss", ["sampled_softmax", "bce", "bpr"])
+def test_losses_and_negatives_are_axes(negative, loss):
+    """One epoch of plain gradient descent equals the formulas over the drawn negatives, with autograd."""
+    data = split()
+    options = {"dim": 3, "biases": False, "loss": loss, "reg": 0.0}
+    network, _ = fitted(
+        data, negative=negative, model_options=options, epochs=1, batch_size=32, optimizer="sgd", lr=0.5
+    )
+    plain = models.build("mf", data.train, 0, **options)
+    user = plain.user.weight.detach().clone().requires_grad_()
+    item = plain.item.weight.detach().clone().requires_grad_()
+    order = torch.randperm(len(data.train), generator=generator(0, "shuffle", 1))
+    stream = generator(0, "negatives", 1)
+    sampler = negatives.build(negative, data.train)
+    for index in order.split(32):
+        users, positives = data.train.users[index], data.train.items[index]
+        drawn = sampler.sample(users, positives, stream)
+        others = drawn.items.expand(len(index), -1)
+        log_q = drawn.log_q.expand(len(index), -1)
+        total, count = torch.zeros(()), 0
+        for row in range(len(index)):
+            p = user[users[row]]
+            kept = others[row][drawn.keep[row]]
+            positive, negative_scores = p @ item[positives[row]], item[kept] @ p
+            if loss == "bpr":
+                total, count = total - torch.log(torch.sigmoid(positive - negative_scores)).sum(), count + len(kept)
+            elif loss == "bce":
+                total = total - torch.log(torch.sigmoid(positive)) - torch.log(torch.sigmoid(-negative_scores)).sum()
+                count += 1 + len(kept)
+            else:
+                corrected = negative_scores - log_q[row][drawn.keep[row]]
+                total = total + torch.logsumexp(torch.cat([positive[None], corrected]), 0) - positive
+                count += 1
+        user.grad = item.grad = None
+        (total / count).backward()
+        with torch.no_grad():
+            user -= 0.5 * user.grad
+            item -= 0.5 * item.grad
+    torch.testing.assert_close(network.user.weight, user, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(network.item.weight, item, rtol=1e-4, atol=1e-6)
+
+
 def test_a_loss_that_is_not_finite_stops_and_says_where():
     with pytest.raises(DivergedError) as error:
         fitted(split(), model_options={"loss": "mse"}, negative=None, optimizer="sgd", lr=1e30)
@@ -202,9 +266,17 @@ def test_errors_say_what_to_write():
     with pytest.raises(ConfigError) as error:
         fitted(split(), optimizer="adagrad", weight_decay=0.1)
     assert str(error.value) == (
-        "trainer.weight_decay = 0.1: acts on all rows, and 'adagrad' moves only those of the batch; "
-        "use model.reg, or trainer.optimizer=adam."
+        "trainer 'gradient' cannot be configured:\n"
+        "  weight_decay = 0.1: acts on all rows, and 'adagrad' moves only those of the batch; use model.reg, or "
+        "optimizer=adam."
     )
+    with pytest.raises(ConfigError) as error:
+        fitted(split(), validate=lambda _: {"ndcg@10": math.nan})
+    assert str(error.value) == "trainer.monitor = 'ndcg@10': is not defined for any user in epoch 1."
+    data = split()
+    with pytest.raises(ConfigError) as error:
+        trainers.build("gradient").fit(models.build("popularity", data.train), data)
+    assert str(error.value) == "Popularity is no GradientModel, and the trainer 'gradient' fits no other."
     with pytest.raises(ConfigError) as error:
         trainers.build("gradient", optimizer="adma")
     assert "optimizer = 'adma': should be 'adagrad', 'adam', 'lazy_adam' or 'sgd'." in str(error.value)

@@ -115,6 +115,12 @@ def test_a_registry_names_the_nearest():
     assert str(error.value) == "Other configures no thing. Known: one."
 
 
+def test_a_registry_names_a_trait_that_is_missing():
+    with pytest.raises(ConfigError) as error:
+        Registry("loss", "recbench.nn", needs=("target",)).register("mine")
+    assert str(error.value) == "loss 'mine': register it with target=..., as the built-in ones are."
+
+
 def test_a_registry_refuses_bad_and_taken_names():
     things = registry()
     with pytest.raises(ConfigError) as error:

@@ -140,3 +140,10 @@ def test_any_value_is_read_back_as_it_was(value):
 )
 def test_values_are_bare_where_they_can_be(value, expected):
     assert written(value) == expected
+
+
+def test_plugins_that_were_named_are_named_again(monkeypatch):
+    config = resolve({"model": "popularity", "dataset": "planted"}).config
+    assert command_line(config) == "recbench run model=popularity dataset=planted"
+    monkeypatch.setenv("RECBENCH_PLUGINS", "json,email.policy")
+    assert command_line(config) == "recbench run --plugin=json --plugin=email.policy model=popularity dataset=planted"

@@ -1,0 +1,20 @@
+"""Two threads, and data large enough for both to work: the same bits twice."""
+
+import pytest
+import torch
+
+from recbench import models, resolve, run
+
+PLANTED = {"name": "planted", "n_users": 1000, "n_items": 600}
+
+
+@pytest.mark.parametrize("name", models.registry.names())
+def test_the_same_seed_gives_the_same_bits_on_two_threads(name):
+    given = {"dataset": PLANTED, "model": name, "threads": 2}
+    if issubclass(models.registry.entry(name).target, models.GradientModel):
+        given["trainer"] = {"epochs": 2, "batch_size": 8192}
+    first, again = run(resolve(given).config), run(resolve(given).config)
+    assert first.reports["test"].values == again.reports["test"].values
+    assert torch.equal(first.reports["test"].ranking.items, again.reports["test"].ranking.items)
+    for key, value in first.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[key]), key
