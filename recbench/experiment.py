@@ -12,6 +12,7 @@ from recbench.configuration import ExperimentConfig
 from recbench.data import Split
 from recbench.evaluation import Part, Report, evaluate, with_candidates
 from recbench.models import Model
+from recbench.progress import bars
 from recbench.report import RunFolder
 from recbench.resources import peak_memory_bytes, reset_peak_memory, resolve_device, torch_settings
 from recbench.trainers import FitResult
@@ -69,7 +70,7 @@ def run(
     """
     device = resolve_device(config.settings.device)
     record = RunFolder(Path(folder), config, device, tuple(not_applicable)) if folder is not None else None
-    with torch_settings(config.settings.threads, device), record or nullcontext():
+    with torch_settings(config.settings.threads, device), record or nullcontext(), bars(progress):
         reset_peak_memory(device)
         prepared = prepared or prepare(config)
         split = prepared.split

@@ -19,6 +19,7 @@ from recbench.errors import ConfigError, DataError, RunError
 from recbench.experiment import prepare
 from recbench.files import load_checkpoint, read_yaml, replacing
 from recbench.models import Model
+from recbench.progress import bar
 from recbench.ranking import TieOrder, scored_blocks, top_k
 from recbench.report import CONFIG, RESULT, read_run
 
@@ -158,7 +159,7 @@ class Recommender:
         users = torch.arange(self.split.train.n_users)
         known = self.split.train.histories if keep_heldout else self._known
         with replacing(Path(path)) as file:
-            for number, block in enumerate(self._lists(users, known, k)):
+            for number, block in enumerate(bar(self._lists(users, known, k), "recommend")):
                 text = block.to_csv(index=False, header=number == 0, lineterminator="\n")
                 file.write(text.encode())
 

@@ -12,14 +12,19 @@ from recbench.configuration import ExperimentConfig, resolve
 from recbench.options import Config
 from recbench.plugins import VARIABLE
 
+CONFIG_DIR = "RECBENCH_CONFIG_DIR"
+"""Environment variable by which the jobs of a command are told its --config-dir, so that they can repeat it."""
+
 _BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*")
 _MEANS_SOMETHING = frozenset({"null", "true", "false", "nan", "inf"})
 
 
 def command_line(config: ExperimentConfig) -> str:
     """Return the one line that runs ``config`` again, quoted for the shell."""
-    plugins = [f"--plugin={module}" for module in os.environ.get(VARIABLE, "").split(",") if module]
-    return shlex.join(["recbench", "run", *plugins, *overrides(config)])
+    flags = [f"--plugin={module}" for module in os.environ.get(VARIABLE, "").split(",") if module]
+    if CONFIG_DIR in os.environ:
+        flags.append(f"--config-dir={os.environ[CONFIG_DIR]}")
+    return shlex.join(["recbench", "run", *flags, *overrides(config)])
 
 
 def overrides(config: ExperimentConfig) -> list[str]:

@@ -25,6 +25,7 @@ from recbench.cli.task import JobEnd, run_job, why_not_done
 from recbench.errors import RunError
 from recbench.files import read_json
 from recbench.logs import configure_console
+from recbench.repeat import CONFIG_DIR
 from recbench.report import LOG, RESULT, STATUS
 
 _EPILOG = """\
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         if not plan.multirun:
             _refuse_occupied(plan.folder)
         _make(plan)
-        with plugins.told_to_workers(given.plugin), _terminate_as_interrupt():
+        with plugins.told_to_workers(given.plugin), _told_config_dir(given.config_dir), _terminate_as_interrupt():
             try:
                 ends = _start(session, plan, quiet=given.quiet)
             except KeyboardInterrupt:
@@ -122,6 +123,19 @@ def _hydras_own(given: argparse.Namespace) -> int:
     finally:
         sys.argv = before
     return 0
+
+
+@contextmanager
+def _told_config_dir(folder: str | None) -> Iterator[None]:
+    """Let the jobs that are started inside know the folder with further files."""
+    if folder is None:
+        yield
+        return
+    os.environ[CONFIG_DIR] = folder
+    try:
+        yield
+    finally:
+        del os.environ[CONFIG_DIR]
 
 
 @contextmanager

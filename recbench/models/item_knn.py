@@ -37,6 +37,7 @@ from recbench.nn.neighbours import (
     term_weights,
 )
 from recbench.options import Config
+from recbench.progress import bar
 
 _BLOCK_ENTRIES = 2**22  # of the dense part of the similarity matrix that is in memory at a time
 
@@ -97,7 +98,7 @@ class ItemKNN(Model):
         transposed = matrix.T.tocsr()
         places = precedence(lengths)
         block = max(1, _BLOCK_ENTRIES // self.n_items)
-        for start in range(0, self.n_items, block):
+        for start in bar(range(0, self.n_items, block), "fit"):
             rows = torch.arange(start, min(start + block, self.n_items))
             dots = torch.from_numpy(np.asarray((matrix[rows.numpy()] @ transposed).todense()))
             similarities = cosine(dots, squares[rows, None], squares, options.shrink)

@@ -145,5 +145,8 @@ def test_values_are_bare_where_they_can_be(value, expected):
 def test_plugins_that_were_named_are_named_again(monkeypatch):
     config = resolve({"model": "popularity", "dataset": "planted"}).config
     assert command_line(config) == "recbench run model=popularity dataset=planted"
+    monkeypatch.setenv("RECBENCH_CONFIG_DIR", "my conf")
+    assert command_line(config).startswith("recbench run '--config-dir=my conf' model=popularity ")
+    monkeypatch.delenv("RECBENCH_CONFIG_DIR")
     monkeypatch.setenv("RECBENCH_PLUGINS", "json,email.policy")
     assert command_line(config) == "recbench run --plugin=json --plugin=email.policy model=popularity dataset=planted"
