@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recbench import metrics
 from recbench.candidates import candidates_from_file, sampled_candidates
-from recbench.data import Histories, Holdout, Interactions, Ranking, Split
+from recbench.data import Histories, Holdout, Interactions, Ranking, RatingScale, Split
 from recbench.errors import ConfigError, DataError
 from recbench.metrics import MetricText
 from recbench.models import Model
@@ -171,7 +171,7 @@ def evaluate(
         with_auc="auc" in config.metrics,
         progress=progress,
     )
-    rated = _predicted_and_actual(model, holdout) if config.computes("ratings") else None
+    rated = _predicted_and_actual(model, holdout, split.train.scale) if config.computes("ratings") else None
     label = "" if holdout.candidates is None else config.label
     values: dict[str, float] = {}
     per_user: dict[str, Tensor] = {}
@@ -207,11 +207,16 @@ def _masked(holdout: Holdout, train: Interactions, mask: str) -> Histories:
     return train.histories.rows(nobody)
 
 
-def _predicted_and_actual(model: Model, holdout: Holdout) -> tuple[Tensor, Tensor]:
-    """Return predicted and actual ratings (N,) of the holdout's targets."""
+def _predicted_and_actual(model: Model, holdout: Holdout, scale: RatingScale | None) -> tuple[Tensor, Tensor]:
+    """Return predicted and actual ratings (N,) of the holdout's targets, as published and not normalised."""
     if holdout.target.values is None:
         raise DataError("rmse and mae compare ratings, and the data set has none.")
     users = holdout.users[holdout.target.row_of_each()]
     with torch.no_grad():
         predicted = model.predict(users.to(model.device), holdout.target.items.to(model.device))
-    return predicted.double().cpu(), holdout.target.values.double()
+    actual = holdout.target.values
+    if scale is not None:
+        predicted, actual = (
+            scale.invert(users, holdout.target.items, values) for values in (predicted.float().cpu(), actual)
+        )
+    return predicted.double().cpu(), actual.double()

@@ -192,7 +192,9 @@ def _rank_block(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Return items (B, k), hits (B, k), tied (B, k) and AUC (B,) of some rows of the holdout."""
     device = model.device
-    batch = UserBatch(holdout.users[rows], holdout.history.rows(rows)).to(device)
+    users = holdout.users[rows].to(device)
+    known_as = torch.full_like(users, -1) if holdout.strangers else users
+    batch = UserBatch(known_as, holdout.history.rows(rows).to(device))
     seen = masked.rows(rows).to(device)
     relevant = holdout.target.rows(rows).to(device).mask(model.n_items)
     if holdout.candidates is None:
@@ -205,7 +207,7 @@ def _rank_block(
         hidden = seen.mask(model.n_items).gather(1, safe) | (items < 0)
         scores = _finite(model.score(batch, safe), model, tuple(safe.shape)).masked_fill(hidden, -torch.inf)
         relevant = relevant.gather(1, safe)
-    best = top_k(scores, k, ties, batch.users, items)
+    best = top_k(scores, k, ties, users, items)
     listed = best.columns >= 0
     columns = best.columns.clamp(min=0)
     hits = relevant.gather(1, columns) & listed

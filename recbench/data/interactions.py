@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,16 @@ from torch import Tensor
 
 from recbench.data.features import Features
 from recbench.data.histories import Histories
+from recbench.data.provenance import Stage
+from recbench.data.scale import RatingScale
 from recbench.data.vocabulary import Vocabulary
 from recbench.errors import DataError, EmptyDatasetError
 
 TRAIN, VALID, TEST = 0, 1, 2
+"""Parts of a split: learnt from, asked for choosing, asked in the end."""
+
+FOLD_IN, UNUSED = 3, 4
+"""Known of users who are asked and never trained on; in no part at all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +35,16 @@ class Interactions:
     Shapes:
         users, items: (N,) int64, indices into the vocabularies.
         ratings: (N,) float32, or None.
-        timestamps: (N,) int64 seconds (or ranks in time, as the data set's card says), or None.
+        timestamps: (N,) int64 in the unit of ``time``, or None.
         parts: (N,) int8, the part that a published split gives each one (``TRAIN, VALID, TEST``), or None.
+
+    Attributes:
+        time: What timestamps are: ``seconds``, or ``rank``, the order within each user, which says nothing across
+            users.
+        features: What is known of users and items beside.
+        candidates: Published items to be ranked for each user, (n_users) rows; None where none are published.
+        scale: What the ratings were normalised by, or None where they are as published.
+        provenance: What became of the rows of the input.
     """
 
     users: Tensor
@@ -39,7 +54,11 @@ class Interactions:
     ratings: Tensor | None = None
     timestamps: Tensor | None = None
     parts: Tensor | None = None
+    time: Literal["seconds", "rank"] = "seconds"
     features: Features = Features()
+    candidates: Histories | None = None
+    scale: RatingScale | None = None
+    provenance: tuple[Stage, ...] = ()
 
     @classmethod
     def from_frame(
@@ -51,6 +70,8 @@ class Interactions:
         rating: str | None = "rating",
         timestamp: str | None = "timestamp",
         part: str | None = None,
+        time: Literal["seconds", "rank"] = "seconds",
+        repeats: bool = False,
         features: Features | None = None,
     ) -> Interactions:
         """Return the interactions of ``frame``, one a row.
@@ -62,6 +83,8 @@ class Interactions:
             rating: Column of the ratings; left out where the frame has no such column.
             timestamp: Column of the timestamps; left out where the frame has no such column.
             part: Column of the published split, holding 0 (train), 1 (valid), 2 (test).
+            time: What the timestamps are.
+            repeats: Whether a pair of user and item may occur more than once.
             features: Tables aligned with the sorted ids.
 
         Raises:
@@ -81,7 +104,8 @@ class Interactions:
         ratings = _numbers(frame, rating, "rating", np.float32)
         timestamps = _numbers(frame, timestamp, "timestamp", np.int64)
         parts = _parts(frame, part)
-        _refuse_duplicates(users, items, user_vocabulary, item_vocabulary)
+        if not repeats:
+            _refuse_duplicates(users, items, user_vocabulary, item_vocabulary)
         order = np.lexsort((users,)) if timestamps is None else np.lexsort((items, timestamps, users))
 
         def ordered(column: np.ndarray | None) -> Tensor | None:
@@ -95,6 +119,7 @@ class Interactions:
             ratings=ordered(ratings),
             timestamps=ordered(timestamps),
             parts=ordered(parts),
+            time=time,
             features=features or Features(),
         )
 

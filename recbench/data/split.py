@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from recbench.data.histories import Histories
-from recbench.data.interactions import TEST, TRAIN, VALID, Interactions
+from recbench.data.interactions import FOLD_IN, TEST, TRAIN, UNUSED, VALID, Interactions
 from recbench.errors import EmptyDatasetError
 
 
@@ -22,7 +22,11 @@ class Holdout:
         history: U rows, what a model may know: training items, and for the test part validation items too.
         target: U rows, the relevant items, with their ratings as values where there are any.
         candidates: (U, C) int64, the items to be ranked, padded with -1; None ranks all items.
+        timestamps: (N,) int64, of each entry of ``target``, or None.
+
+    Attributes:
         n_without_target: Users of the data set that are left out here since they have nothing to find.
+        strangers: Whether the users were kept out of training, so that a model knows them by their history alone.
     """
 
     users: Tensor
@@ -30,6 +34,8 @@ class Holdout:
     target: Histories
     n_without_target: int
     candidates: Tensor | None = None
+    timestamps: Tensor | None = None
+    strangers: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,34 +49,45 @@ class Split:
 
     @classmethod
     def from_parts(cls, interactions: Interactions, parts: Tensor) -> Split:
-        """Cut ``interactions`` by ``parts`` (N,) of ``TRAIN``, ``VALID`` and ``TEST``.
+        """Cut ``interactions`` by ``parts`` (N,) int8.
+
+        Args:
+            interactions: All of them; the vocabularies stay whole in every part.
+            parts: ``TRAIN``, ``VALID`` and ``TEST``; ``FOLD_IN`` is known of users who are asked and not trained
+                on, and never learnt from; ``UNUSED`` is nowhere.
 
         Raises:
             EmptyDatasetError: Nothing is left to train on.
         """
-        counts = torch.bincount(parts.long(), minlength=3).tolist()
+        counts = torch.bincount(parts.long(), minlength=UNUSED + 1).tolist()
         if counts[TRAIN] == 0:
             raise EmptyDatasetError(
                 f"the split leaves nothing to train on: of {len(interactions):,} interactions "
                 f"{counts[VALID]:,} go to validation and {counts[TEST]:,} to test."
             )
         digest = hashlib.sha256(interactions.fingerprint.encode() + parts.to(torch.int8).numpy().tobytes())
+        trained, folded = parts == TRAIN, parts == FOLD_IN
+        train = interactions.select(trained)
+        strangers = counts[FOLD_IN] > 0
         return cls(
-            train=interactions.select(parts == TRAIN),
-            valid=_holdout(interactions, parts == TRAIN, parts == VALID),
-            test=_holdout(interactions, parts != TEST, parts == TEST),
+            train=replace(train, features=interactions.features.fitted(train.users.unique(), train.items.unique())),
+            valid=_holdout(interactions, trained | folded, parts == VALID, strangers),
+            test=_holdout(interactions, (parts != TEST) & (parts != UNUSED), parts == TEST, strangers),
             fingerprint=digest.hexdigest(),
         )
 
 
-def _holdout(interactions: Interactions, known: Tensor, asked: Tensor) -> Holdout | None:
+def _holdout(interactions: Interactions, known: Tensor, asked: Tensor, strangers: bool) -> Holdout | None:
     if not bool(asked.any()):
         return None
-    target = interactions.select(asked).histories
+    wanted = interactions.select(asked)
+    target = wanted.histories
     users = torch.nonzero(target.counts).flatten()
     return Holdout(
         users=users,
         history=interactions.select(known).histories.rows(users),
         target=target.rows(users),
         n_without_target=interactions.n_users - len(users),
+        timestamps=wanted.timestamps,
+        strangers=strangers,
     )

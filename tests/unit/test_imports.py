@@ -10,9 +10,9 @@ import recbench
 PACKAGE = Path(recbench.__file__).parent
 LAYERS = (
     {"__init__", "errors", "options", "registry", "randomness", "resources", "logs", "progress", "text"},
-    {"data"},
-    {"datasets", "splits", "models", "metrics", "negatives", "nn", "files"},
-    {"trainers", "evaluation", "ranking", "candidates"},
+    {"data", "formats"},
+    {"cleaning", "datasets", "splits", "models", "metrics", "negatives", "nn", "files"},
+    {"trainers", "evaluation", "ranking", "candidates", "leaks"},
     {
         "configuration",
         "experiment",
