@@ -29,7 +29,9 @@ N_METRICS_SHOWN = 4
 """Metrics in a table for people; csv and json have all."""
 
 # What a configuration may have as it likes without being another one; the data is compared by its fingerprint.
-_INDIFFERENT = frozenset({"dataset", "tracking", "seed", "device", "threads", "label", "experiment"})
+_INDIFFERENT = frozenset(
+    {"dataset", "tracking", "seed", "device", "threads", "label", "experiment", "evaluation.same_item"}
+)
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def _refuse_to_mix(done: Sequence[Result]) -> None:
     aspects: dict[str, Callable[[Result], tuple[Any, str]]] = {
         "data": lambda result: _fingerprint(result, "data", result["dataset"]),
         "splits": lambda result: _fingerprint(result, "split", result["split"]),
-        "candidates": lambda result: (_candidates(result), _candidates(result)),
+        "candidates": _candidates,
         "masks": lambda result: _evaluation(result, "mask"),
         "orders of ties": lambda result: _evaluation(result, "tie_seed"),
         "definitions of metrics": lambda result: (
@@ -201,12 +203,18 @@ def _evaluation(result: Result, option: str) -> tuple[Any, str]:
     return value, f"evaluation.{option}={value}"
 
 
-def _candidates(result: Result) -> str:
-    """Return what was ranked, in words that are equal where the same was."""
-    options = result["config"]["evaluation"]
-    if options["candidates"] == "sampled":
-        return f"{options['n_candidates']} sampled with seed {options['candidates_seed']}"
-    return "full ranking" if options["candidates"] == "full" else f"those of {options['candidates_path']}"
+def _candidates(result: Result) -> tuple[str | None, str]:
+    """Return the fingerprint of what was ranked, None for all items, and words for it."""
+    options, value = result["config"]["evaluation"], result["fingerprints"]["candidates"]
+    if value is None:
+        return None, "full ranking"
+    words = {
+        "sampled": f"{options['n_candidates']} sampled {options['candidates_by']} with seed "
+        f"{options['candidates_seed']}",
+        "file": f"those of {options['candidates_path']}",
+        "published": "published ones",
+    }
+    return value, f"{words[options['candidates']]} (fingerprint {value[:8]})"
 
 
 def _options(result: Result) -> dict[str, Any]:
@@ -215,7 +223,9 @@ def _options(result: Result) -> dict[str, Any]:
     for part, value in result["config"].items():
         if part not in _INDIFFERENT:
             flat |= {f"{part}.{key}": inner for key, inner in value.items()} if value is not None else {}
-    return {key: value is not None if _is_path(key) else value for key, value in flat.items()}
+    return {
+        key: value is not None if _is_path(key) else value for key, value in flat.items() if key not in _INDIFFERENT
+    }
 
 
 def _configuration(result: Result) -> dict[str, Any]:

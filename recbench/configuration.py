@@ -299,8 +299,16 @@ def _check_together(config: ExperimentConfig) -> None:
     rated = config.evaluation.computes("ratings")
     if rated and not _class_of(model).predicts_ratings(config.model):
         raise ConfigError(f"metric {rated[0]!r}: model {model.name!r} with these options predicts no ratings.")
+    protocol = splits.registry.entry_of(config.split)
+    splitter = cast(type[Splitter], protocol.target)
+    if splitter.folds_in(config.split) and not _class_of(model).folds_in:
+        able = [name for name in models.registry.names() if _class_of(models.registry.entry(name)).folds_in]
+        raise ConfigError(
+            f"split {protocol.name!r} with these options asks users who are kept out of training, and model "
+            f"{model.name!r} only knows the users it was trained on. Models that go by the history alone: "
+            f"{', '.join(able)}."
+        )
     monitor, selection = getattr(config.trainer, "monitor", None), getattr(config.trainer, "selection", None)
-    splitter = cast(type[Splitter], splits.registry.entry_of(config.split).target)
     watched = selection == "test" or (selection in ("auto", "valid") and splitter.may_validate(config.split))
     if watched and monitor not in config.evaluation.metrics:
         raise ConfigError(

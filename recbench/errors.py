@@ -11,6 +11,10 @@ class DataError(ValueError):
     """A file or a table is wrong. The message names the file, the line, the value and what is allowed."""
 
 
+class BadRowError(DataError):
+    """A row of a file is not what its columns should hold."""
+
+
 class EmptyDatasetError(DataError):
     """No interaction is left. The message gives the counts after each step."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +13,15 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from recbench import metrics
-from recbench.candidates import candidates_from_file, sampled_candidates
+from recbench.candidates import (
+    By,
+    CandidateSet,
+    Draw,
+    Exclude,
+    candidates_from_file,
+    published_candidates,
+    sampled_candidates,
+)
 from recbench.data import Histories, Holdout, Interactions, Ranking, RatingScale, Split
 from recbench.errors import ConfigError, DataError
 from recbench.metrics import MetricText
@@ -20,9 +29,20 @@ from recbench.models import Model
 from recbench.options import Config
 from recbench.ranking import rank
 
+logger = logging.getLogger(__name__)
+
 METRIC_DEFINITIONS_VERSION = 1
 
 Part = Literal["valid", "test"]
+
+# Options that have an effect on sampled candidates alone, and what they are called in a Draw.
+_OF_SAMPLED = {
+    "n_candidates": "n",
+    "candidates_by": "by",
+    "candidates_replacement": "replacement",
+    "candidates_exclude": "exclude",
+    "candidates_seed": "seed",
+}
 
 
 class EvaluationConfig(Config):
@@ -50,17 +70,33 @@ class EvaluationConfig(Config):
     mask: Literal["train_valid", "train", "none"] = "train_valid"
     """Which known items cannot be recommended: those of training and validation, of training only, or none."""
 
-    candidates: Literal["full", "sampled", "file"] = "full"
-    """What is ranked: all items, the relevant ones among sampled others, or among those of a file."""
+    candidates: Literal["full", "sampled", "file", "published"] = "full"
+    """What is ranked: all items; or the relevant ones among sampled others, among those of a file, or among those that
+    the data set publishes."""
 
-    n_candidates: int = Field(100, ge=1)
-    """Sampled items a user, with candidates=sampled."""
+    n_candidates: int | None = Field(None, ge=1)
+    """Others a user, with candidates=sampled; null is 100."""
 
-    candidates_seed: int = Field(0, ge=0)
-    """Seed of the sampled candidates; they depend on nothing else than it and the split."""
+    candidates_by: By | None = None
+    """How the others are sampled: uniform, or by their popularity in training; null is uniform."""
+
+    candidates_replacement: bool | None = None
+    """Whether an item may be drawn twice, which counts once; then a user may have fewer others. Null is false."""
+
+    candidates_exclude: Exclude | None = None
+    """What is never drawn: all that the user took; or what is known when asked (train), so that a relevant item may be
+    drawn, which changes nothing but the number of others. Null is all."""
+
+    candidates_seed: int | None = Field(None, ge=0)
+    """Seed of the sampled candidates; they depend on nothing else than these options and the split. Null is 0."""
 
     candidates_path: str | None = None
-    """File of candidates, with candidates=file: a line a user, ``user TAB item TAB item ...``."""
+    """File of candidates, with candidates=file: a line a user, ``user TAB item TAB item ...``, or as NCF publishes
+    them, ``(user,item) TAB item ...``."""
+
+    same_item: str | None = None
+    """A text feature of the items, e.g. title: the leak report counts test pairs that are in training under another
+    item id with the same text."""
 
     tie_seed: int = Field(0, ge=0)
     """Seed of the order among equal scores."""
@@ -69,9 +105,19 @@ class EvaluationConfig(Config):
     """Users scored at a time; bounds the memory."""
 
     @model_validator(mode="after")
-    def _path_belongs_to_file(self) -> Self:
+    def _candidates_fit(self) -> Self:
         if (self.candidates == "file") != (self.candidates_path is not None):
             raise ValueError("candidates=file and candidates_path=FILE go together: give both, or none.")
+        for name, field in _OF_SAMPLED.items():
+            value = getattr(self, name)
+            if self.candidates == "sampled" and value is None:
+                # The usual value given and the usual value taken are the same configuration.
+                object.__setattr__(self, name, getattr(Draw, field))
+            if self.candidates != "sampled" and value is not None:
+                raise ValueError(
+                    f"{name} = {value!r}: has no effect with candidates={self.candidates}, where nothing is sampled. "
+                    "Leave it out, or set candidates=sampled."
+                )
         return self
 
     @property
@@ -87,10 +133,12 @@ class EvaluationConfig(Config):
 
     @property
     def label(self) -> str:
-        """What stands behind each metric's name: empty for full ranking, ``[sampled100]`` else."""
+        """What stands behind each metric's name: empty for full ranking, else e.g. ``[sampled100]``, ``[file]``."""
         if self.candidates == "full":
             return ""
-        return f"[sampled{self.n_candidates}]" if self.candidates == "sampled" else "[file]"
+        if self.candidates != "sampled":
+            return f"[{self.candidates}]"
+        return f"[sampled{self.n_candidates}{'pop' if self.candidates_by == 'popularity' else ''}]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,28 +164,54 @@ class Report:
     ranking: Ranking
 
 
-def with_candidates(split: Split, config: EvaluationConfig) -> Split:
-    """Return ``split`` with the candidates that ``config`` asks for in both holdouts.
+def candidate_sets(split: Split, config: EvaluationConfig) -> dict[str, CandidateSet]:
+    """Return the candidates that ``config`` asks for by part; none where all items are ranked.
+
+    Candidates of a file and published ones belong to the test users; validation then ranks all items.
 
     Raises:
-        DataError: The file is wrong, or lacks a user who is asked.
+        ConfigError: The data set publishes none, or a user has too few items to draw from.
+        DataError: The file is wrong, or a user who is asked has no candidates.
     """
-    if config.candidates == "full":
-        return split
+    sets: dict[str, CandidateSet] = {}
+    if config.candidates == "sampled":
+        draw = Draw(**{field: getattr(config, name) for name, field in _OF_SAMPLED.items()})
+        # Krichene and Rendle, On Sampled Metrics for Item Recommendation, KDD 2020.
+        logger.warning(
+            "metrics among sampled candidates are not those among all items, and may put models in another order: "
+            "evaluation.candidates=full ranks them all."
+        )
+        for part, holdout in (("valid", split.valid), ("test", split.test)):
+            if holdout is not None:
+                sets[part] = sampled_candidates(holdout, split.train, draw, part)
+    elif split.test is not None and config.candidates == "published":
+        sets["test"] = published_candidates(split.test, split.train)
+    elif split.test is not None and config.candidates_path is not None:
+        sets["test"] = candidates_from_file(config.candidates_path, split.test, split.train)
+    for part, found in sets.items():
+        _tell(part, found, config.candidates)
+    return sets
 
-    def fill(holdout: Holdout | None, part: Part) -> Holdout | None:
-        if holdout is None:
-            return None
-        if config.candidates == "sampled":
-            candidates = sampled_candidates(holdout, split.train, config.n_candidates, config.candidates_seed, part)
-        else:
-            assert config.candidates_path is not None
-            candidates = candidates_from_file(config.candidates_path, holdout, split.train)
-        return replace(holdout, candidates=candidates)
 
-    # A published file of candidates belongs to the test users; validation then ranks all items.
-    valid = split.valid if config.candidates == "file" else fill(split.valid, "valid")
-    return replace(split, valid=valid, test=fill(split.test, "test"))
+def with_candidates(split: Split, sets: Mapping[str, CandidateSet]) -> Split:
+    """Return ``split`` with candidates in the parts that ``sets`` has any for."""
+    holdouts = {part: replace(getattr(split, part), candidates=found.items) for part, found in sets.items()}
+    return replace(split, **holdouts)
+
+
+def _tell(part: str, found: CandidateSet, kind: str) -> None:
+    """Log what was left out since candidates are a set."""
+    word = "candidates" if kind == "file" else f"{kind} negatives"
+    if found.n_positives:
+        logger.info(
+            "%s users have their own %s item among their %s (%s items, counted once each).",
+            f"{found.n_users_with_positives:,}",
+            "validation" if part == "valid" else part,
+            word,
+            f"{found.n_positives:,}",
+        )
+    if found.n_duplicates:
+        logger.info("%s items are named more than once among %s, and count once.", f"{found.n_duplicates:,}", word)
 
 
 def evaluate(

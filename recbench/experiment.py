@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from recbench import datasets, models, negatives, splits, trainers
+from recbench.candidates import CandidateSet
+from recbench.cleaning.run import clean_after_split
 from recbench.configuration import ExperimentConfig
 from recbench.data import Split
-from recbench.evaluation import Part, Report, evaluate, with_candidates
+from recbench.evaluation import Part, Report, candidate_sets, evaluate, with_candidates
+from recbench.leaks import Leaks, leaks
 from recbench.models import Model
 from recbench.progress import bars
 from recbench.report import RunFolder
 from recbench.resources import peak_memory_bytes, reset_peak_memory, resolve_device, torch_settings
+from recbench.splits.store import assigned
 from recbench.trainers import FitResult
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A loaded data set, split, and the fingerprint of the whole of it."""
+    """A loaded data set, split.
+
+    Attributes:
+        data_fingerprint: Of the whole data set as it was loaded.
+        split: Its parts, with candidates where there are any.
+        leaks: What of the answers is known in training; None where nothing is asked.
+        candidates: The candidates by part; none where all items are ranked.
+    """
 
     data_fingerprint: str
     split: Split
+    leaks: Leaks | None
+    candidates: Mapping[str, CandidateSet]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +47,22 @@ class Outcome:
     """What an experiment gave.
 
     Attributes:
+        prepared: The data that it had.
         reports: ``"valid"`` and ``"test"`` to their metrics, where the split has the part.
         peak_memory_bytes: Highest resident memory of the process while it ran.
     """
 
     config: ExperimentConfig
-    split: Split
+    prepared: Prepared
     model: Model
     fit: FitResult
     reports: Mapping[str, Report]
-    data_fingerprint: str
     peak_memory_bytes: int
+
+    @property
+    def split(self) -> Split:
+        """The parts of the data."""
+        return self.prepared.split
 
 
 def run(
@@ -96,7 +117,7 @@ def run(
         )
         parts: tuple[Part, ...] = ("valid", "test")
         reports = {str(part): measure(part) for part in parts if getattr(split, part) is not None}
-        outcome = Outcome(config, split, model, fit, reports, prepared.data_fingerprint, peak_memory_bytes(device))
+        outcome = Outcome(config, prepared, model, fit, reports, peak_memory_bytes(device))
         if record is not None:
             record.finish(outcome)
     return outcome
@@ -108,6 +129,13 @@ def prepare(config: ExperimentConfig) -> Prepared:
     Raises:
         ConfigError, DataError: The data set cannot be had or read, or the split does not fit it.
     """
-    interactions = datasets.registry.make(config.dataset).load()
-    split = splits.registry.make(config.split).apply(interactions)
-    return Prepared(interactions.fingerprint, with_candidates(split, config.evaluation))
+    dataset = datasets.registry.make(config.dataset)
+    splitter, name = splits.registry.make(config.split), splits.registry.entry_of(config.split).name
+    interactions = dataset.load()
+    finished = clean_after_split(interactions, assigned(splitter, name, interactions), dataset.after_split)
+    split = splitter.cut(finished.interactions, finished.parts)
+    leaked = leaks(split, config.evaluation.same_item)
+    if leaked is not None:
+        logger.log(logging.WARNING if leaked.seen_pairs.n else logging.INFO, "split %s: %s", name, leaked.sentence)
+    candidates = candidate_sets(split, config.evaluation)
+    return Prepared(interactions.fingerprint, with_candidates(split, candidates), leaked, candidates)

@@ -44,6 +44,11 @@ class Config(BaseModel):
     @classmethod
     def mistakes(cls, options: Mapping[str, Any]) -> list[str]:
         """Return one line for each mistake in ``options``, in the order in which they were given."""
+        return [line for lines in cls.faults(options).values() for line in lines.split("\n")]
+
+    @classmethod
+    def faults(cls, options: Mapping[str, Any]) -> dict[str, str]:
+        """Return what is wrong by key, in the order of ``options``; the empty key is for what is wrong together."""
         plain, lines = {}, {}
         for key, value in options.items():
             try:
@@ -59,7 +64,15 @@ class Config(BaseModel):
                     continue
                 lines[key] = _explain(fault, key, options, list(cls.model_fields))
         order = {key: place for place, key in enumerate(options)}
-        return [lines[key] for key in sorted(lines, key=lambda key: order.get(key, len(order)))]
+        return {key: lines[key] for key in sorted(lines, key=lambda key: order.get(key, len(order)))}
+
+
+class NestedMistakes(ValueError):
+    """What is wrong with the parts of one option, each a line that goes on from the option's name."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        """Keep the lines: ``[0].users = 0: should be at least 1.``."""
+        super().__init__("\n".join(lines))
 
 
 def did_you_mean(name: str, known: Iterable[str], intro: str = "") -> str:
@@ -116,6 +129,8 @@ def _explain(fault: Any, key: str, options: Mapping[str, Any], known: list[str])
         return f"{start}should be {words} {context[bound]:g}."
     if kind in ("literal_error", "enum"):
         return f"{start}should be {context['expected']}."
+    if kind == "value_error" and isinstance(context["error"], NestedMistakes):
+        return "\n".join(f"{key}{line}" for line in str(context["error"]).split("\n"))
     if kind == "value_error":
         return f"{start}{context['error']}"
     return f"{start}{fault['msg']}."

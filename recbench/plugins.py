@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from recbench import datasets, metrics, models, negatives, splits, trainers
+from recbench import cleaning, datasets, metrics, models, negatives, splits, trainers
 from recbench.errors import ConfigError
 from recbench.nn.losses import losses
 from recbench.registry import Registry
@@ -32,6 +32,7 @@ VARIABLE = "RECBENCH_PLUGINS"
 FAMILIES: Mapping[str, Registry[Any]] = {
     "models": models.registry,
     "datasets": datasets.registry,
+    "cleaning": cleaning.registry,
     "splits": splits.registry,
     "trainers": trainers.registry,
     "negatives": negatives.registry,

@@ -146,7 +146,8 @@ class Recommender:
             ]
             table["score"] = torch.cat(scores).numpy()
             if self.model.predicts_ratings(self.config.model):
-                table["rating"] = self.model.predict(users, items).numpy()
+                rating, scale = self.model.predict(users, items), self.split.train.scale
+                table["rating"] = (rating if scale is None else scale.invert(users, items, rating)).numpy()
         return table
 
     def write_all(self, path: str | Path, k: int = 10, keep_heldout: bool = False) -> None:
@@ -190,7 +191,7 @@ class Recommender:
         every = torch.arange(train.n_items)
         ties = TieOrder.of(train, self.config.evaluation.tie_seed)
         user_ids = np.append(train.user_vocabulary.ids, "")
-        features = train.features.items
+        titles = train.features.titles
         with torch.no_grad():
             for rows, scores in scored_blocks(self.model, users, known, self.config.evaluation.user_block):
                 hidden = known.rows(rows).mask(train.n_items)
@@ -205,8 +206,8 @@ class Recommender:
                     "item": train.item_vocabulary.names(items.numpy()),
                     "score": scores[of, items].numpy(),
                 }
-                if features is not None and "title" in features:
-                    columns["title"] = features["title"].to_numpy()[items.numpy()]
+                if titles is not None:
+                    columns["title"] = titles[items.numpy()]
                 yield pd.DataFrame(columns)
 
 

@@ -22,6 +22,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
+from recbench.candidates import candidates_fingerprint
 from recbench.configuration import ExperimentConfig
 from recbench.data import Split
 from recbench.environment import environment
@@ -57,7 +58,10 @@ _NOTHING_KNOWN: dict[str, Any] = {
     "n_users_without_target": {},
     "tie_rate": {},
     "seconds": {"fit": None, "evaluate": None},
-    "fingerprints": {"data": None, "features": None, "split": None},
+    "data": {"steps": []},
+    "leaks": None,
+    "candidates": None,
+    "fingerprints": {"data": None, "features": None, "split": None, "candidates": None},
     "selection": None,
     "best_epoch": None,
     "epochs": None,
@@ -221,7 +225,8 @@ class RunFolder:
 
     def _result(self, outcome: Outcome) -> dict[str, Any]:
         """Return the part of ``result.json`` that only a run which is done has."""
-        reports, split = outcome.reports, outcome.split
+        reports, split, candidates = outcome.reports, outcome.split, outcome.prepared.candidates
+        leaks = outcome.prepared.leaks
         return {
             "metrics": {part: dict(reports[part].values) if part in reports else {} for part in _PARTS},
             "n_users": {part: len(reports[part].users) if part in reports else 0 for part in _PARTS},
@@ -232,10 +237,17 @@ class RunFolder:
                 "evaluate": sum(report.seconds for report in reports.values()),
             },
             "peak_memory_bytes": outcome.peak_memory_bytes,
+            "data": {"steps": [stage.to_dict() for stage in split.train.provenance]},
+            "leaks": None if leaks is None else leaks.to_dict(),
+            "candidates": {
+                "kind": self.config.evaluation.candidates,
+                **{part: found.counts for part, found in candidates.items()},
+            },
             "fingerprints": {
-                "data": outcome.data_fingerprint,
+                "data": outcome.prepared.data_fingerprint,
                 "features": features_fingerprint(split.train.features),
                 "split": split.fingerprint,
+                "candidates": candidates_fingerprint(candidates),
             },
             "selection": _selection(self.config, split),
             "best_epoch": outcome.fit.best_epoch,

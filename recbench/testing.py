@@ -14,11 +14,25 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from recbench import models, negatives, plugins, trainers
-from recbench.data import TEST, TRAIN, Histories, Interactions, Split, UserBatch, Vocabulary
+from recbench.data import (
+    TEST,
+    TRAIN,
+    Features,
+    FeatureTable,
+    Histories,
+    Interactions,
+    Split,
+    UserBatch,
+    Vocabulary,
+    feature_table,
+)
+from recbench.data.feature_config import CategoricalConfig, NumericConfig
 from recbench.errors import ConfigError
 from recbench.models import Model
 from recbench.options import Config, did_you_mean
@@ -144,6 +158,8 @@ def _failure(subject: Subject, name: str) -> AssertionError | None:
 def tastes(*, test_seed: int = 0, user_labels: Tensor | None = None, item_labels: Tensor | None = None) -> Split:
     """Return ratings of items whose popularity falls; training lacks the last user and the last item.
 
+    Items have features, a number and a category, for the models that go by them.
+
     Args:
         test_seed: Which of the other pairs are test rows; the training rows do not depend on it.
         user_labels: (U,) a permutation, the index that each user gets instead of their own.
@@ -176,19 +192,30 @@ def _split(
     users, items = torch.nonzero(train | test, as_tuple=True)
     seconds = torch.randperm(N_USERS * N_ITEMS, generator=generator(0, "seconds")).view(N_USERS, N_ITEMS)
     labelled_users = users if user_labels is None else user_labels[users]
-    labelled_items = items if item_labels is None else item_labels[items]
+    item_labels = torch.arange(N_ITEMS) if item_labels is None else item_labels
+    labelled_items = item_labels[items]
     order = torch.argsort(labelled_users * seconds.numel() + seconds[users, items])
     users, items = users[order], items[order]
     parts = torch.where(train[users, items], TRAIN, TEST).to(torch.int8)
+    item_vocabulary = Vocabulary([f"item {index:02d}" for index in range(N_ITEMS)], "item")
     interactions = Interactions(
         users=labelled_users[order],
         items=labelled_items[order],
         user_vocabulary=Vocabulary([f"user {index:02d}" for index in range(N_USERS)], "user"),
-        item_vocabulary=Vocabulary([f"item {index:02d}" for index in range(N_ITEMS)], "item"),
+        item_vocabulary=item_vocabulary,
         ratings=ratings[users, items].float(),
         timestamps=seconds[users, items],
+        features=Features(items=_item_features(item_vocabulary, item_labels)),
     )
     return Split.from_parts(interactions, parts)
+
+
+def _item_features(vocabulary: Vocabulary, labels: Tensor) -> FeatureTable | None:
+    """Return a number and a category, which is that of the checkerboard."""
+    frame = pd.DataFrame({"item": vocabulary.ids[labels.numpy()], "rank": range(N_ITEMS)})
+    frame["parity"] = np.where(frame["rank"] % 2 == 0, "even", "odd")
+    declared = (NumericConfig(name="rank", scale="standard"), CategoricalConfig(name="parity"))
+    return feature_table(frame, vocabulary, declared)
 
 
 def everyone(split: Split) -> UserBatch:

@@ -156,8 +156,8 @@ class TensorBoard:
             return
         chosen = torch.argsort(train.popularity, descending=True, stable=True)[: self._config.tracking.max_embeddings]
         columns = {"item": train.item_vocabulary.names(chosen.numpy())}
-        if train.features.items is not None and "title" in train.features.items:
-            columns = {"title": train.features.items["title"].to_numpy()[chosen.numpy()], **columns}
+        if train.features.titles is not None:
+            columns = {"title": train.features.titles[chosen.numpy()], **columns}
         columns["popularity"] = train.popularity[chosen].numpy()
         rows = [[printable(str(value)) for value in row] for row in zip(*columns.values())]
         self._writer.add_embedding(vectors[chosen.to(vectors.device)], rows, tag="items", metadata_header=list(columns))

@@ -1,4 +1,4 @@
-"""What every test has: one thread a worker, no output folder of the user's, and the real data where it is there."""
+"""What every test has: one thread a worker, a cache of its own, and the real data where it is there."""
 
 import logging
 import os
@@ -22,6 +22,15 @@ def untouched_log():
     yield
     logger.handlers, logger.propagate = handlers, propagate
     logger.setLevel(level)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory):
+    """Keep tests out of the user's cache; RECBENCH_CACHE names another one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "RECBENCH_CACHE" not in os.environ:
+            patch.setenv("RECBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ COMMANDS = {
     "compare": ("compare", "compare finished runs in a table"),
     "recommend": ("recommend", "recommend items with a finished run"),
     "list": ("listing", "list models, datasets, splits, trainers, negatives, metrics, losses, optimizers"),
+    "data": ("data", "list, fetch and describe data sets, and check a file of yours"),
     "config": ("config", "show the resolved configuration and where each value comes from"),
     "board": ("board", "open TensorBoard on what was run"),
 }
@@ -36,6 +37,7 @@ a sweep over all combinations; what is done already is skipped when it is typed 
 
 your own data, columns user, item and, if there are any, rating and timestamp:
   recbench run dataset=files dataset.interactions=ratings.csv model=item_knn
+  recbench data check ratings.csv           what is wrong with the file, and the command that runs it
 
 then:
   recbench compare outputs/sweeps/5e1f0c2a  a row a configuration, mean and deviation over seeds
@@ -45,6 +47,7 @@ then:
 what there is to choose from:
   recbench list models
   recbench list models neumf                its options, ranges and defaults
+  recbench data list                        data sets, and which are at hand
   recbench config model=neumf               what a run would be configured as
 
 'recbench COMMAND --help' shows the options of a command, 'recbench --version' the version.

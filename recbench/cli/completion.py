@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from recbench import plugins
+from recbench import datasets, plugins
 from recbench.cli import COMMANDS
 from recbench.cli.composition import hydra_session
+from recbench.cli.data import COMMANDS as ABOUT_DATA
 from recbench.cli.overrides import CONFIG
 
 _LINE = "COMP_LINE"
@@ -30,6 +31,12 @@ def main(arguments: Sequence[str]) -> int:
             _ask_hydra(arguments, *folders[-1:])
     elif words[1] == "list":
         print(" ".join(plugins.FAMILIES))
+    elif words[1] == "data":
+        finished = words[2:] if line.endswith(" ") else words[2:-1]
+        if not finished:
+            print(" ".join(ABOUT_DATA))
+        elif finished in (["fetch"], ["describe"]):
+            print(" ".join(datasets.registry.names()))
     return 0
 
 

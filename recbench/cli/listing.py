@@ -54,15 +54,18 @@ def _describe(entry: Entry[Any], family: str) -> Iterator[str]:
         yield _wrapped(f"{key}: {value}", indent=2, hanging=4)
     for paragraph in _sources(entry):
         yield _wrapped(paragraph, indent=2, hanging=4)
-    if family not in _GROUPS:
+    if family == "cleaning":
+        usage = f"'dataset.clean=[{{step:{entry.name},OPTION:VALUE}}]'"
+    elif family in _GROUPS:
+        usage = f"{_GROUPS[family]}.OPTION=VALUE"
+    else:
         return
-    group = _GROUPS[family]
     yield ""
     options = (entry.config or Config).model_json_schema().get("properties", {})
     if not options:
-        yield f"  {group}={entry.name} has no options."
+        yield f"  {_GROUPS[family]}={entry.name} has no options."
         return
-    yield f"  options, written {group}.OPTION=VALUE:"
+    yield f"  options, written {usage}:"
     for name, schema in options.items():
         default = f"by default {written(schema['default'])}" if "default" in schema else "required"
         yield _wrapped(f"{name}: {_kind(schema)}; {default}", indent=4, hanging=6)

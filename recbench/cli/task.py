@@ -111,7 +111,7 @@ def _run(resolved: Resolved, folder: Path, *, progress: bool) -> JobEnd:
         return JobEnd(folder, "failed", f"{type(error).__name__}: {error}".partition("\n")[0])
     # The next job of the sweep is likely to want the same data.
     _prepared.clear()
-    _prepared[data] = Prepared(outcome.data_fingerprint, outcome.split)
+    _prepared[data] = outcome.prepared
     return JobEnd(folder, "done")
 
 

@@ -1,7 +1,7 @@
 """The values that flow through an experiment; see each class for its shapes."""
 
 from recbench.data.batches import UserBatch
-from recbench.data.features import Features
+from recbench.data.features import Features, FeatureTable, feature_table
 from recbench.data.histories import Histories
 from recbench.data.interactions import FOLD_IN, TEST, TRAIN, UNUSED, VALID, Interactions
 from recbench.data.provenance import Counts, Stage
@@ -17,6 +17,7 @@ __all__ = [
     "UNUSED",
     "VALID",
     "Counts",
+    "FeatureTable",
     "Features",
     "Histories",
     "Holdout",
@@ -27,4 +28,5 @@ __all__ = [
     "Stage",
     "UserBatch",
     "Vocabulary",
+    "feature_table",
 ]

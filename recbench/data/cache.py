@@ -2,7 +2,8 @@
 
 Looked through in this order: the path that the user names, and nothing else then; the cache; the folder
 ``RECBENCH_MIRROR``; the places on the data set's card, one after the other. Wherever a file lies, it counts
-only if it has the published size and SHA-256.
+only if it has the published size and checksum. Where none is published, the checksum of what was fetched is kept
+beside it, so that later damage is noticed.
 
 Environment:
     RECBENCH_CACHE: The cache folder, instead of the platform's usual one.
@@ -27,29 +28,40 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
+from urllib.parse import quote
 
 import platformdirs
 from filelock import FileLock
 from tqdm import tqdm
 
+from recbench.data.checksums import RECORD, checked, compare, digest, record
 from recbench.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30
+_MAX_RATIO = 1_000
 
 
 @dataclass(frozen=True)
 class File:
-    """One published file and what its content must be."""
+    """One published file and what its content must be, as far as that is known.
+
+    Attributes:
+        name: Its name; a ``.gz`` is kept as it is.
+        sha256: SHA-256 of its content, or None where nobody has published it; ``bytes`` and ``md5`` alike.
+        bytes: Its size.
+        md5: For files that are published with this checksum alone.
+    """
 
     name: str
-    sha256: str
-    bytes: int
+    sha256: str | None = None
+    bytes: int | None = None
+    md5: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +88,9 @@ class Place(ABC):
 
     @property
     def key(self) -> str:
-        """Name of the files' folder in the cache; their content alone decides it."""
-        return hashlib.sha256("".join(file.sha256 for file in self.files).encode()).hexdigest()[:16]
+        """Name of the files' folder in the cache; their content alone decides it, where it is known."""
+        contents = (file.sha256 or file.md5 or f"{self}/{file.name}" for file in self.files)
+        return hashlib.sha256("".join(contents).encode()).hexdigest()[:16]
 
     @property
     def file_names(self) -> str:
@@ -95,7 +108,10 @@ class Archive(Place):
         return str(self.path)
 
     def fetch(self, into: Path) -> None:
-        """Copy the named members, which must be regular files of the published size, and nothing else."""
+        """Copy the named members, which must be regular files of the published size, and nothing else.
+
+        Where no size is published, a member may be at most 1,000 times as large as the archive.
+        """
         try:
             with zipfile.ZipFile(self.path) as archive:
                 for file in self.files:
@@ -114,18 +130,25 @@ class Archive(Place):
         member = archive.getinfo(name)
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG) or member.flag_bits & 1:
             raise DataError(f"the member {name} is not a plain file")
-        if member.file_size != file.bytes:
+        if file.bytes is not None and member.file_size != file.bytes:
             raise DataError(f"the member {name} has {member.file_size:,} bytes instead of {file.bytes:,}")
+        if member.file_size > _MAX_RATIO * self.path.stat().st_size:
+            raise DataError(f"the member {name} is more than {_MAX_RATIO:,} times as large as the archive")
         with archive.open(member) as source, (into / file.name).open("xb") as target:
-            _copy(source, target, file.bytes)
+            _copy(source, target, member.file_size)
 
 
 @dataclass(frozen=True)
 class Url(Place):
-    """A zip archive on the web; the download is broken off beyond ``max_bytes``."""
+    """A zip archive on the web; the download is broken off beyond ``max_bytes``.
+
+    Attributes:
+        md5: Of the archive, where it is published with this checksum.
+    """
 
     url: str
     max_bytes: int
+    md5: str | None = None
 
     def __str__(self) -> str:
         return self.url
@@ -134,9 +157,45 @@ class Url(Place):
         """Download the archive and take the files out of it."""
         _refuse_offline()
         path = into.parent / "archive.zip"
-        with urllib.request.urlopen(self.url, timeout=_TIMEOUT_SECONDS) as source, path.open("xb") as target:
-            _copy(source, target, self.max_bytes, progress=PurePosixPath(self.url).name)
+        _download(self.url, path, self.max_bytes)
+        if self.md5 is not None:
+            compare("the archive", "MD5", digest(path, "md5"), self.md5)
         Archive(path, folder=self.folder, files=self.files).fetch(into)
+
+
+@dataclass(frozen=True)
+class RawFiles(Place):
+    """Single files on the web, below one address; a download is broken off beyond ``max_bytes`` each."""
+
+    base_url: str
+    max_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.base_url.rstrip('/')}/{PurePosixPath(self.folder)}".removesuffix("/.")
+
+    def fetch(self, into: Path) -> None:
+        """Download the files one by one."""
+        _refuse_offline()
+        for file in self.files:
+            _download(f"{self}/{quote(file.name)}", into / file.name, file.bytes or self.max_bytes)
+
+
+@dataclass(frozen=True)
+class LocalOnly(Place):
+    """A variant of the files that is published nowhere: the user has it, or there is none.
+
+    Attributes:
+        what: How it differs, for people.
+    """
+
+    what: str
+
+    def __str__(self) -> str:
+        return self.what
+
+    def fetch(self, into: Path) -> None:
+        """Refuse."""
+        raise DataError("is read from dataset.path and from RECBENCH_MIRROR alone")
 
 
 @dataclass(frozen=True)
@@ -164,10 +223,18 @@ class Wheel(Place):
 
 @dataclass(frozen=True)
 class Found:
-    """Verified files of a data set and the folder they lie in."""
+    """Verified files of a data set and the folder they lie in.
+
+    Attributes:
+        files: What lies there; size and SHA-256 are those of the content where the place's card has none.
+    """
 
     folder: Path
     files: tuple[File, ...]
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether a file of this name was found, by which the formats of places are told apart."""
+        return any(file.name == name for file in self.files)
 
 
 def obtain(name: str, places: Sequence[Place], *, licence: str, homepage: str, path: str | None = None) -> Found:
@@ -198,7 +265,7 @@ def obtain(name: str, places: Sequence[Place], *, licence: str, homepage: str, p
             return _held(Path(mirror) / name, places)
         except DataError as error:
             tried.append(f"{Path(mirror) / name} (RECBENCH_MIRROR): {error}.")
-    with _locked(home):
+    with locked(home):
         found = _cached(home, places)
         if found is not None:
             return found
@@ -235,7 +302,7 @@ def _named(path: Path, name: str, places: Sequence[Place], home: Path) -> Found:
         except DataError as error:
             reasons.append(str(error))
     else:
-        with _locked(home):
+        with locked(home):
             for place in places:
                 try:
                     return _install(Archive(path, folder=place.folder, files=place.files), home)
@@ -256,7 +323,10 @@ def _cached(home: Path, places: Sequence[Place]) -> Found | None:
     for place in places:
         if (home / place.key).is_dir():
             try:
-                return _held(home / place.key, [place])
+                found = _held(home / place.key, [place])
+                if (found.folder / RECORD).is_file():
+                    checked(found.folder)
+                return found
             except DataError as error:
                 logger.warning("%s: %s. The files are fetched again.", home / place.key, error)
     return None
@@ -273,25 +343,27 @@ def _held(folder: Path, places: Sequence[Place]) -> Found:
         for candidate in dict.fromkeys((folder, folder / place.folder)):
             if all((candidate / file.name).is_file() for file in place.files):
                 try:
-                    _verify(candidate, place.files)
+                    return Found(candidate, _verified(candidate, place.files))
                 except DataError as error:
                     reasons.append(str(error))
-                else:
-                    return Found(candidate, place.files)
     missing = [f"has no {place.file_names}" for place in places]
     raise DataError("; ".join(reasons or dict.fromkeys(missing)))
 
 
-def _verify(folder: Path, files: Sequence[File]) -> None:
-    for file in files:
-        path = folder / file.name
-        size = path.stat().st_size
-        if size != file.bytes:
-            raise DataError(f"{file.name} has {size:,} bytes instead of {file.bytes:,}")
-        with path.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        if digest != file.sha256:
-            raise DataError(f"{file.name} has the SHA-256 {digest} instead of {file.sha256}")
+def _verified(folder: Path, files: Sequence[File]) -> tuple[File, ...]:
+    """Return the files with size and SHA-256 of what lies in ``folder``; what is published of them must agree."""
+    return tuple(_verify(folder / file.name, file) for file in files)
+
+
+def _verify(path: Path, file: File) -> File:
+    size = path.stat().st_size
+    if file.bytes not in (None, size):
+        raise DataError(f"{file.name} has {size:,} bytes instead of {file.bytes:,}")
+    if file.md5 is not None:
+        compare(file.name, "MD5", digest(path, "md5"), file.md5)
+    sha256 = digest(path)
+    compare(file.name, "SHA-256", sha256, file.sha256 or sha256)
+    return replace(file, sha256=sha256, bytes=size)
 
 
 def _install(place: Place, home: Path) -> Found:
@@ -302,19 +374,21 @@ def _install(place: Place, home: Path) -> Found:
         fresh.mkdir(mode=0o700)
         try:
             place.fetch(fresh)
-            _verify(fresh, place.files)
+            files = _verified(fresh, place.files)
+            if files != place.files:
+                record(fresh, [file.name for file in files])
         except (OSError, http.client.HTTPException) as error:
             raise DataError(str(error)) from error
         for path in (*fresh.iterdir(), fresh):
             _sync(path)
-        if _cached(home, [place]) is None:
+        if _cached(home, [place]) != Found(target, files):
             shutil.rmtree(target, ignore_errors=True)
             fresh.rename(target)
             _sync(home)
-    return Found(target, place.files)
+    return Found(target, files)
 
 
-def _locked(home: Path) -> FileLock:
+def locked(home: Path) -> FileLock:
     """Return the lock on a data set's part of the cache, whose folder is made where it is missing."""
     cache = cache_folder()
     try:
@@ -333,6 +407,15 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _download(url: str, path: Path, max_bytes: int) -> None:
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as source, path.open("xb") as target:
+        _copy(source, target, max_bytes, progress=PurePosixPath(url).name)
+        announced = source.headers["Content-Length"]
+    size = path.stat().st_size
+    if announced is not None and size != int(announced):
+        raise DataError(f"the download of {path.name} broke off after {size:,} of {int(announced):,} bytes")
 
 
 def _copy(source: IO[bytes], target: IO[bytes], max_bytes: int, progress: str | None = None) -> None:

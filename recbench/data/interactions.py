@@ -101,24 +101,24 @@ class Interactions:
             raise EmptyDatasetError("the table has no rows.")
         users, user_vocabulary = _index(frame[user], "user")
         items, item_vocabulary = _index(frame[item], "item")
-        ratings = _numbers(frame, rating, "rating", np.float32)
         timestamps = _numbers(frame, timestamp, "timestamp", np.int64)
-        parts = _parts(frame, part)
         if not repeats:
             _refuse_duplicates(users, items, user_vocabulary, item_vocabulary)
         order = np.lexsort((users,)) if timestamps is None else np.lexsort((items, timestamps, users))
 
         def ordered(column: np.ndarray | None) -> Tensor | None:
-            return None if column is None else torch.from_numpy(np.ascontiguousarray(column[order]))
+            return None if column is None else torch.from_numpy(column[order])
 
+        times = ordered(timestamps)
+        del timestamps  # What is no longer wanted is let go: this is where large data needs the most memory.
         return cls(
-            users=torch.from_numpy(users[order]),
-            items=torch.from_numpy(items[order]),
+            users=torch.from_numpy(users[order]).long(),
+            items=torch.from_numpy(items[order]).long(),
             user_vocabulary=user_vocabulary,
             item_vocabulary=item_vocabulary,
-            ratings=ordered(ratings),
-            timestamps=ordered(timestamps),
-            parts=ordered(parts),
+            ratings=ordered(_numbers(frame, rating, "rating", np.float32)),
+            timestamps=times,
+            parts=ordered(_parts(frame, part)),
             time=time,
             features=features or Features(),
         )
@@ -161,6 +161,33 @@ class Interactions:
             parts=chosen(self.parts),
         )
 
+    def on_items(self, items: Tensor) -> Interactions:
+        """Return the interactions with ``items`` alone, which become the whole vocabulary of items.
+
+        Args:
+            items: (n_items',) int64 indices, ascending; their new indices are 0, 1, ...
+        """
+        new = torch.full((self.n_items,), -1, dtype=torch.int64)
+        new[items] = torch.arange(len(items))
+        kept = self.select(new[self.items] >= 0)
+        candidates = self.candidates
+        if candidates is not None:
+            held = new[candidates.items] >= 0
+            candidates = Histories.from_pairs(
+                candidates.row_of_each()[held], new[candidates.items[held]], len(candidates)
+            )
+        scale = self.scale
+        if scale is not None and scale.of == "item":
+            scale = replace(scale, offset=scale.offset[items], factor=scale.factor[items])
+        return replace(
+            kept,
+            items=new[kept.items],
+            item_vocabulary=Vocabulary(self.item_vocabulary.names(items.numpy()), "item"),
+            features=self.features.on_items(items),
+            candidates=candidates,
+            scale=scale,
+        )
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over ids, users, items, ratings and timestamps in the canonical order."""
@@ -177,7 +204,18 @@ class Interactions:
 
 
 def _index(column: pd.Series, kind: str) -> tuple[np.ndarray, Vocabulary]:
-    """Return the indices (N,) of a column of ids and their vocabulary."""
+    """Return the indices (N,) of a column of ids, in 32 bits to spare memory, and their vocabulary."""
+    codes, names = texts(column, kind)
+    vocabulary = Vocabulary(names, kind)
+    return vocabulary.indices(names).astype(np.int32)[codes], vocabulary
+
+
+def texts(column: pd.Series, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a column of ids as codes (N,) and the text of each code; two codes may have the same text.
+
+    Raises:
+        DataError: An id is missing, is empty, or is a fraction.
+    """
     if column.isna().any():
         raise DataError(f"row {_first(column.isna())}: the {kind} id is missing.")
     if pd.api.types.is_float_dtype(column.dtype):
@@ -190,8 +228,7 @@ def _index(column: pd.Series, kind: str) -> tuple[np.ndarray, Vocabulary]:
     empty = names == ""
     if empty.any():
         raise DataError(f"row {_first(codes == int(np.argmax(empty)))}: the {kind} id is empty.")
-    vocabulary = Vocabulary(names, kind)
-    return vocabulary.indices(names)[codes], vocabulary
+    return codes, names
 
 
 def _numbers(frame: pd.DataFrame, name: str | None, kind: str, dtype: type) -> np.ndarray | None:
@@ -211,7 +248,7 @@ def _numbers(frame: pd.DataFrame, name: str | None, kind: str, dtype: type) -> n
         if pd.api.types.is_integer_dtype(column.dtype):
             wrong = (column > np.iinfo(dtype).max).to_numpy(dtype=bool)
             _refuse_numbers(column.to_numpy(), wrong, kind, f"be at most {np.iinfo(dtype).max}")
-            return column.to_numpy(dtype=dtype, copy=True)
+            return column.to_numpy(dtype=dtype)
         _refuse_numbers(values, values != np.floor(values), kind, "be a whole number")
         # From there on a float no longer tells one whole number from the next.
         _refuse_numbers(values, np.abs(values) >= 2**53, kind, "be below 2**53, or come in a column of integers")

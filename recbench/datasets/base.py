@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import logging
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from itertools import takewhile
+from typing import ClassVar, Literal, Self
 
+import numpy as np
 import pandas as pd
+import torch
+from pydantic import model_validator
 
-from recbench.data import Features, Interactions, Vocabulary
+from recbench.cleaning import StepConfig
+from recbench.cleaning.duplicates import DuplicatesConfig, Keep
+from recbench.cleaning.missing import MissingConfig
+from recbench.cleaning.normalise import NormaliseConfig
+from recbench.cleaning.rating import RatingConfig
+from recbench.cleaning.run import clean, with_codes
+from recbench.cleaning.times import oddities
+from recbench.cleaning.written import Steps, described
+from recbench.data import Counts, Features, Histories, Interactions, Stage, Vocabulary, feature_table
 from recbench.data.cache import Place
-from recbench.errors import ConfigError, DataError, EmptyDatasetError
+from recbench.data.feature_config import FeatureConfig
+from recbench.datasets.store import Loaded, stored
+from recbench.datasets.store import key as store_key
 from recbench.options import Config
 
 logger = logging.getLogger(__name__)
@@ -48,10 +63,62 @@ class Card:
 
 
 class DatasetConfig(Config):
-    """Options that every data set has."""
+    """Options that every data set has.
+
+    Cleaning runs in this order: the steps ``missing`` that ``clean`` begins with; the policy for duplicates, unless
+    ``clean`` has a step for it; ``min_rating``; the rest of ``clean`` as it is written. Steps with
+    ``after_split: true`` come last, behind the split, and see the training part alone.
+    """
+
+    duplicates: Keep = "last"
+    """What becomes of rows that repeat a pair of user and item: the last or first one is kept (by time, else by place
+    in the file), sum adds up their ratings, keep leaves them in, error refuses them."""
 
     min_rating: float | None = None
     """Interactions rated lower are left out, with their number logged; null keeps all."""
+
+    clean: Steps = ()
+    """Further steps of cleaning in their order, e.g. [{step: k_core, users: 5, items: 5}]; see
+    ``recbench list cleaning``."""
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> Self:
+        for kind, what in ((DuplicatesConfig, "duplicates"), (NormaliseConfig, "normalise")):
+            if sum(isinstance(step, kind) for step in self.clean) > 1:
+                raise ValueError(f"clean holds the step {what} more than once; keep one.")
+        if self.duplicates != "last" and self._treats_duplicates:
+            raise ValueError(
+                f"duplicates = {self.duplicates!r} and a step duplicates in clean are given together; keep one."
+            )
+        for place, (before, step) in enumerate(zip(self.clean, self.clean[1:]), 1):
+            if before.after_split and not step.after_split:
+                raise ValueError(
+                    f"clean[{place}], {described(step)}, runs before the split and {described(before)} after it: put "
+                    "what runs before first."
+                )
+        return self
+
+    @property
+    def steps(self) -> tuple[StepConfig, ...]:
+        """All steps of cleaning in the order in which they run."""
+        first = tuple(takewhile(lambda step: isinstance(step, MissingConfig), self.clean))
+        duplicates = () if self._treats_duplicates else (DuplicatesConfig(keep=self.duplicates),)
+        rating = () if self.min_rating is None else (RatingConfig(min=self.min_rating),)
+        return (*first, *duplicates, *rating, *self.clean[len(first) :])
+
+    @property
+    def tolerates(self) -> frozenset[str]:
+        """The columns of which a reader lets values be missing, since a step says what becomes of them."""
+        return frozenset(name for step in self.clean if isinstance(step, MissingConfig) for name in step.columns)
+
+    @property
+    def keeps_repeats(self) -> bool:
+        """Whether a pair of user and item may occur more than once after cleaning."""
+        return any(isinstance(step, DuplicatesConfig) and step.keep == "keep" for step in self.steps)
+
+    @property
+    def _treats_duplicates(self) -> bool:
+        return any(isinstance(step, DuplicatesConfig) for step in self.clean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +130,23 @@ class Tables:
             ``timestamp``, ``part`` (see ``Interactions.from_frame``).
         users: The column ``user`` and what is known of each one, or None.
         items: The column ``item`` and what is known of each one, or None; ``title`` is what people read.
+        user_columns: What the columns of ``users`` hold, and vectors beside them; see ``feature_table`` for those that
+            are not declared. ``item_columns`` alike.
+        item_columns: Of ``items``.
+        time: What the timestamps are (see ``Interactions``).
+        candidates: The columns ``user`` and ``item``: published items to be ranked for users; None where there are
+            none.
+        provenance: What became of the rows of the files.
     """
 
     interactions: pd.DataFrame
     users: pd.DataFrame | None = None
     items: pd.DataFrame | None = None
+    user_columns: tuple[FeatureConfig, ...] = ()
+    item_columns: tuple[FeatureConfig, ...] = ()
+    time: Literal["seconds", "rank"] = "seconds"
+    candidates: pd.DataFrame | None = None
+    provenance: tuple[Stage, ...] = ()
 
 
 class Dataset(ABC):
@@ -86,55 +165,84 @@ class Dataset(ABC):
             DataError: A file is wrong or cannot be had; the message says what to do.
         """
 
+    @property
+    def after_split(self) -> tuple[StepConfig, ...]:
+        """The steps of cleaning that are to run after the split (see ``clean_after_split``)."""
+        return tuple(step for step in self.config.steps if step.after_split)
+
     def load(self) -> Interactions:
-        """Return the whole cleaned data set.
+        """Return the whole data set after the steps of cleaning that run before the split.
+
+        Timestamps that look wrong are kept, with a warning.
 
         Raises:
             DataError: A file is wrong or cannot be had; the message says what to do.
             EmptyDatasetError: Cleaning leaves nothing.
-            ConfigError: ``min_rating`` is set and there are no ratings.
+            ConfigError: A step of cleaning does not fit the data.
         """
-        tables = self.read()
-        frame = _rated_at_least(tables.interactions, self.config.min_rating)
-        interactions = Interactions.from_frame(frame, part="part" if "part" in frame.columns else None)
+        own = type(self).__module__.startswith("recbench.")  # The code of others may change unseen.
+        contents = self.contents() if own else None
+        if contents is None:
+            loaded = self._cleaned()
+        else:
+            name = type(self.config).__qualname__
+            loaded = stored(store_key(name, self.config.model_dump_json(), contents), self._cleaned)
+        data = loaded.interactions
         features = Features(
-            users=_aligned(tables.users, interactions.user_vocabulary),
-            items=_aligned(tables.items, interactions.item_vocabulary),
+            users=feature_table(loaded.users, data.user_vocabulary, loaded.user_columns),
+            items=feature_table(loaded.items, data.item_vocabulary, loaded.item_columns),
         )
-        return replace(interactions, features=features)
+        return replace(data, features=features)
 
-
-def _rated_at_least(frame: pd.DataFrame, min_rating: float | None) -> pd.DataFrame:
-    """Return the rows rated ``min_rating`` or higher; all of them where it is None."""
-    if min_rating is None:
-        return frame
-    if "rating" not in frame.columns:
-        raise ConfigError(f"min_rating = {min_rating}: the data has no ratings. Leave min_rating out.")
-    kept = frame[frame["rating"] >= min_rating]
-    if kept.empty:
-        raise EmptyDatasetError(
-            f"min_rating = {min_rating} leaves 0 of {len(frame):,} interactions; "
-            f"the ratings go from {frame['rating'].min()} to {frame['rating'].max()}."
-        )
-    logger.info(
-        "min_rating=%s leaves out %s of %s interactions.",
-        min_rating,
-        f"{len(frame) - len(kept):,}",
-        f"{len(frame):,}",
-    )
-    return kept
-
-
-def _aligned(table: pd.DataFrame | None, vocabulary: Vocabulary) -> pd.DataFrame | None:
-    """Return the rows of ``table`` in the order of the vocabulary, without the ids."""
-    if table is None:
+    def contents(self) -> tuple[str, ...] | None:
+        """Return the SHA-256 of each file that is read, so that what is loaded can be kept; None where it is not."""
         return None
-    by_id = table.set_index(vocabulary.kind)
-    if by_id.index.has_duplicates:
-        twice = by_id.index[by_id.index.duplicated()][0]
-        raise DataError(f"the {vocabulary.kind} table describes {twice!r} more than once.")
-    places = by_id.index.get_indexer(pd.Index(vocabulary.ids, dtype=object))
-    if (places < 0).any():
-        missing = vocabulary.ids[places < 0]
-        raise DataError(f"the {vocabulary.kind} table lacks {len(missing):,} ids, for example {missing[0]!r}.")
-    return by_id.iloc[places].reset_index(drop=True)
+
+    def _cleaned(self) -> Loaded:
+        """Return the cleaned data set, and what its features are made from."""
+        tables = self.read()
+        before = [step for step in self.config.steps if not step.after_split]
+        cleaned = clean(tables.interactions, before, tables.time)
+        tables = replace(tables, interactions=cleaned.table)  # The raw table is not held any longer.
+        interactions = Interactions.from_frame(
+            cleaned.table,
+            part="part" if "part" in cleaned.table.columns else None,
+            time=tables.time,
+            repeats=True,  # Where they may not be, the step duplicates has seen to it.
+        )
+        if interactions.timestamps is not None and interactions.time == "seconds":
+            for sentence in oddities(interactions.timestamps.numpy(), time.time()):
+                logger.warning("%s", sentence)
+        interactions = replace(interactions, provenance=(*tables.provenance, *cleaned.stages))
+        if tables.candidates is not None:
+            interactions = _with_candidates(interactions, tables.candidates)
+        return Loaded(interactions, tables.users, tables.items, tables.user_columns, tables.item_columns)
+
+
+def _with_candidates(interactions: Interactions, published: pd.DataFrame) -> Interactions:
+    """Return the interactions with the published candidates of users and items that they still have."""
+    users = _indices(published["user"], interactions.user_vocabulary)
+    items = _indices(published["item"], interactions.item_vocabulary)
+    known = (users >= 0) & (items >= 0)
+    candidates = Histories.from_pairs(
+        torch.from_numpy(users[known]), torch.from_numpy(items[known]), interactions.n_users
+    )
+    reasons = {
+        "the user is not in the data": int((users < 0).sum()),
+        "the item is not in the data": int(((users >= 0) & (items < 0)).sum()),
+    }
+    stage = Stage(
+        "published candidates",
+        Counts(len(known)),
+        Counts(int(known.sum())),
+        {reason: n for reason, n in reasons.items() if n},
+    )
+    logger.info("%s", stage)
+    return replace(interactions, candidates=candidates, provenance=(*interactions.provenance, stage))
+
+
+def _indices(column: pd.Series, vocabulary: Vocabulary) -> np.ndarray:
+    """Return the indices (N,) int64 of a column of ids, -1 for those that are unknown."""
+    coded = with_codes(column, vocabulary.kind)
+    known = pd.Index(vocabulary.ids, dtype=object).get_indexer(coded.cat.categories.astype(object))
+    return known.astype(np.int64)[coded.cat.codes.to_numpy()]

@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
 import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
-from recbench.data import TEST, TRAIN, VALID
-from recbench.data.reader import DELIMITERS, Layout, read_delimited
+from recbench.data import TEST, TRAIN, VALID, Counts, Stage
+from recbench.data.checksums import digest
+from recbench.data.feature_config import ColumnConfig, Declared, FeatureConfig, VectorConfig
 from recbench.datasets import Card, Dataset, DatasetConfig, Tables, register
-from recbench.errors import DataError
+from recbench.datasets.published import joined
+from recbench.errors import BadRowError, DataError
+from recbench.formats import (
+    DELIMITERS,
+    LAYOUTS,
+    BadRows,
+    Column,
+    Kind,
+    Layout,
+    Read,
+    format_of,
+    read_delimited,
+    read_json_lines,
+    read_negatives,
+    read_parquet,
+    read_user_lists,
+)
+from recbench.formats.source import archive_of
 
-logger = logging.getLogger(__name__)
+Place = str | int | None
+Format = Literal["auto", "csv", "tsv", "dat", "rating", "recbole", "jsonl", "parquet", "user_lists"]
 
-Column = str | int | None
-_BY_SUFFIX = {".csv": ",", ".tsv": "\t"}
-_QUOTED = (",", ";")
+_KINDS: Mapping[str, Kind] = {"user": "id", "item": "id", "rating": "number", "timestamp": "whole"}
 _OPTIONAL = ("rating", "timestamp")
+_QUOTED = (",", ";")
 
 
 class FilesConfig(DatasetConfig):
     """Options of the user's own files."""
 
     interactions: str | None = None
-    """The file with all interactions, to be split by the chosen split."""
+    """The file with all interactions, to be split by the chosen split. Plain, .gz, or in a zip: logs.zip/2024.csv."""
 
     train: str | None = None
     """The training file of a split that is taken as it is (``split=fixed``)."""
@@ -37,29 +56,52 @@ class FilesConfig(DatasetConfig):
     test: str | None = None
     """The test file of that split."""
 
-    user: Column = None
+    negatives: str | None = None
+    """NCF's file of published negatives, ranked with evaluation.candidates=published."""
+
+    users: str | None = None
+    """A table that describes the users: a file with a column of their ids, named as in the interactions, and the
+    columns that user_columns declares."""
+
+    items: str | None = None
+    """A table that describes the items, alike, with item_columns."""
+
+    user_columns: tuple[Declared, ...] = ()
+    """What the table of users holds, e.g. [{name: age, kind: numeric, missing: mean, scale: standard}, {name: city,
+    kind: categorical}]; kinds: numeric, categorical, multi, text, and vector with a path of its own."""
+
+    item_columns: tuple[Declared, ...] = ()
+    """What the table of items holds, e.g. [{name: title, kind: text}, {name: genres, kind: multi, separator: "|"},
+    {name: image, kind: vector, path: image.npz}]."""
+
+    format: Format = "auto"
+    """How the files are written; auto goes by the suffix: .csv, .tsv, .dat (::), .rating (NCF), .inter (RecBole),
+    .jsonl, .parquet. user_lists is one user a line, ``user item item ...``, as LightGCN publishes its splits."""
+
+    user: Place = None
     """Column of the user ids: a name in the header, or a position from 0. Null: ``user``, or 0 without header."""
 
-    item: Column = None
+    item: Place = None
     """Column of the item ids. Null: ``item``, or 1 without header."""
 
-    rating: Column = None
+    rating: Place = None
     """Column of the ratings. Null: ``rating``, or 2 without header, where the file has it for nothing else."""
 
-    timestamp: Column = None
+    timestamp: Place = None
     """Column of the timestamps, whole seconds. Null: ``timestamp``, or 3 without header, alike."""
 
     delimiter: str | None = Field(None, min_length=1)
-    """Between fields: comma, tab, semicolon, pipe, space, or the characters. Null: by suffix, .csv or .tsv."""
+    """Between fields: comma, tab, semicolon, pipe, space, or the characters. Null: by the format."""
 
-    header: bool = True
-    """Whether the first line names the columns."""
+    header: bool | None = None
+    """Whether the first line names the columns. Null: by the format; only .dat and .rating have none."""
 
     encoding: str = "utf-8"
     """Encoding of the files, e.g. utf-8 or latin-1."""
 
-    duplicates: Literal["error", "last", "first"] = "last"
-    """Which interaction of the same user and item is kept, by time or else by place in the file."""
+    bad_rows: BadRows = "error"
+    """What becomes of a row with another number of fields, without an id, or with a number that is none: an error, or
+    it is left out, counted and logged."""
 
     @field_validator("encoding")
     @classmethod
@@ -84,21 +126,54 @@ class FilesConfig(DatasetConfig):
                 "[dataset.valid=PATH] with split=fixed."
             )
         for path in self.paths.values():
-            if self.delimiter is None and _suffix(path) not in _BY_SUFFIX:
-                raise ValueError(
-                    f"delimiter: is not known from the name {path!r}, which ends neither in .csv nor in .tsv. "
-                    f"Set dataset.delimiter to one of {', '.join(DELIMITERS)}, or to the characters themselves."
-                )
-        for name in ("user", "item", "rating", "timestamp"):
+            self._check_format(path)
+        for name, columns in (("users", self.user_columns), ("items", self.item_columns)):
+            self._check_table(name, columns)
+        return self
+
+    def _check_table(self, name: str, columns: tuple[FeatureConfig, ...]) -> None:
+        path, option = getattr(self, name), f"{name[:-1]}_columns"
+        declared = [column for column in columns if isinstance(column, ColumnConfig)]
+        if path is None and declared:
+            raise ValueError(f"{option}: declares {declared[0].name!r}, and there is no table: dataset.{name}=PATH.")
+        if path is None:
+            return
+        if not declared:
+            raise ValueError(
+                f"{name} = {path!r}: say which of its columns are wanted and what they hold, e.g. "
+                f"dataset.{option}='[{{name: title, kind: text}}]'."
+            )
+        if self.table_format(path) in (None, "user_lists"):
+            raise ValueError(f"{name} = {path!r}: the name does not tell the format. End it in .csv, .tsv or .parquet.")
+
+    def _check_format(self, path: str) -> None:
+        chosen = self.format_of(path)
+        if chosen is None and self.delimiter is None:
+            raise ValueError(
+                f"delimiter: is not known from the name {path!r}. Set dataset.delimiter to one of "
+                f"{', '.join(DELIMITERS)}, or to the characters themselves; or set dataset.format, e.g. to jsonl."
+            )
+        if chosen not in (None, *LAYOUTS):
+            fixed = ("delimiter", "header") if chosen != "user_lists" else ("header",)
+            for name in fixed:
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{name} = {getattr(self, name)!r}: has no effect on {chosen} files; leave it out."
+                    )
+        if chosen == "user_lists":
+            for name in _KINDS:
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} = {getattr(self, name)!r}: user_lists have no columns; leave it out.")
+            return
+        for name in _KINDS:
             column = getattr(self, name)
             if isinstance(column, int) and column < 0:
                 raise ValueError(f"{name} = {column}: positions count from 0.")
-            if not self.header and isinstance(column, str):
+            if isinstance(column, str) and not self.has_header(path):
                 raise ValueError(
-                    f"{name} = {column!r}: without a header (header=false) columns have no names. "
-                    "Give the position: 0 is the first."
+                    f"{name} = {column!r}: without a header columns have no names. Give the position, 0 is the first; "
+                    "or set dataset.header=true where the first line names the columns."
                 )
-        return self
 
     @property
     def paths(self) -> dict[int | None, str]:
@@ -108,6 +183,25 @@ class FilesConfig(DatasetConfig):
         named = {TRAIN: self.train, VALID: self.valid, TEST: self.test}
         return {part: path for part, path in named.items() if path is not None}
 
+    def format_of(self, path: str) -> str | None:
+        """Return the name of the format of ``path``, None where it is delimited in its own way."""
+        return format_of(path) if self.format == "auto" else self.format
+
+    def table_format(self, path: str) -> str | None:
+        """Return the format of a table of users or items; it goes by its own suffix first."""
+        return format_of(path) or self.format_of(path)
+
+    def layout(self, path: str) -> Layout:
+        """Return how a delimited file is written."""
+        usual = LAYOUTS.get(self.format_of(path) or "", Layout())
+        delimiter = usual.delimiter if self.delimiter is None else DELIMITERS.get(self.delimiter, self.delimiter)
+        header = usual.header if self.header is None else self.header
+        return Layout(delimiter, header, delimiter in _QUOTED, self.encoding, usual.typed_header and header)
+
+    def has_header(self, path: str) -> bool:
+        """Return whether the columns of ``path`` have names."""
+        return self.format_of(path) in ("jsonl", "parquet") or self.layout(path).header
+
 
 @register("files", config=FilesConfig)
 class Files(Dataset):
@@ -115,7 +209,7 @@ class Files(Dataset):
 
     config: FilesConfig
     card = Card(
-        description="The user's own CSV or TSV files, plain or gzip.",
+        description="The user's own files: CSV, TSV, ::, RecBole, NCF, LightGCN, JSON lines or Parquet.",
         homepage="",
         licence="the user's own",
         citation="the user's own",
@@ -123,28 +217,88 @@ class Files(Dataset):
 
     def read(self) -> Tables:
         """Return the interactions of all files, those of a split with their part."""
-        frames = {part: self._read_one(path) for part, path in self.config.paths.items()}
-        self._refuse_other_columns(frames)
-        for part, frame in frames.items():
-            frames[part] = _deduplicated(frame, self.config.duplicates, self.config.paths[part])
-            if part is not None:
-                frames[part] = frames[part].assign(part=part)
-        table = pd.concat(list(frames.values()), ignore_index=True)
-        self._refuse_shared_pairs(table)
-        return Tables(table)
-
-    def _read_one(self, path: str) -> pd.DataFrame:
         config = self.config
-        names = ("user", "item", "rating", "timestamp")
-        columns: dict[str, str | int] = {
-            name: (name if config.header else place) if getattr(config, name) is None else getattr(config, name)
-            for place, name in enumerate(names)
-        }
-        optional = [name for name in _OPTIONAL if getattr(config, name) is None]
-        delimiter = config.delimiter
-        delimiter = _BY_SUFFIX[_suffix(path)] if delimiter is None else DELIMITERS.get(delimiter, delimiter)
-        layout = Layout(delimiter, config.header, quotes=delimiter in _QUOTED, encoding=config.encoding)
-        return read_delimited(Path(path), layout, columns, optional)
+        try:
+            reads = {part: self._read_one(path) for part, path in config.paths.items()}
+        except BadRowError as error:
+            raise DataError(
+                f"{error} Mend it, or leave such rows out, counted, with dataset.bad_rows=drop. "
+                "All that is wrong with a file shows: recbench data check FILE."
+            ) from None
+        frames = {part: read.frame for part, read in reads.items()}
+        self._refuse_other_columns(frames)
+        parts = {part: frame for part, frame in frames.items() if part is not None}
+        table = joined(parts) if parts else frames[None]
+        if not config.keeps_repeats:
+            self._refuse_shared_pairs(table)
+        negatives = None
+        if config.negatives is not None:
+            read = read_negatives(config.negatives)
+            negatives = read.frame[["user", "negative"]].rename(columns={"negative": "item"})
+        return Tables(
+            table,
+            users=self._read_table(config.users, "user", config.user_columns),
+            items=self._read_table(config.items, "item", config.item_columns),
+            user_columns=config.user_columns,
+            item_columns=config.item_columns,
+            candidates=negatives,
+            provenance=tuple(
+                Stage(f"read {path}", Counts(read.n_rows), Counts(len(read.frame)), read.dropped)
+                for path, read in zip(config.paths.values(), reads.values())
+            ),
+        )
+
+    def contents(self) -> tuple[str, ...] | None:
+        """Return the SHA-256 of each file that is read, None where one is not there."""
+        config = self.config
+        vectors = [one.path for one in (*config.user_columns, *config.item_columns) if isinstance(one, VectorConfig)]
+        named = [*config.paths.values(), config.negatives, config.users, config.items, *vectors]
+        paths = [Path(name) for name in named if name is not None]
+        paths += [ids for path in paths if (ids := path.with_suffix(".ids.txt")).exists()]
+        files = [archive_of(path) or path for path in paths]
+        return tuple(map(digest, files)) if all(file.is_file() for file in files) else None
+
+    def _read_table(self, path: str | None, kind: str, declared: tuple[FeatureConfig, ...]) -> pd.DataFrame | None:
+        """Return the table of users or items: the ids, and the declared columns as text."""
+        if path is None:
+            return None
+        config, chosen = self.config, self.config.table_format(path)
+        given = getattr(config, kind)
+        usual = f"{kind}_id" if chosen == "recbole" else kind
+        columns = [Column(kind, usual if given is None else given, "id")]
+        columns += [Column(one.name, one.source, "text") for one in declared if isinstance(one, ColumnConfig)]
+        if chosen == "jsonl":
+            return read_json_lines(path, columns, encoding=config.encoding).frame
+        if chosen == "parquet":
+            return read_parquet(path, columns).frame
+        usual_layout = config.layout(path) if chosen is None else LAYOUTS[chosen]
+        return read_delimited(path, columns, replace(usual_layout, encoding=config.encoding)).frame
+
+    def _read_one(self, path: str) -> Read:
+        config, chosen = self.config, self.config.format_of(path)
+        if chosen == "user_lists":
+            separator = " " if config.delimiter is None else DELIMITERS.get(config.delimiter, config.delimiter)
+            return read_user_lists(path, encoding=config.encoding, separator=separator, bad_rows=config.bad_rows)
+        columns = [self._column(name, place, path) for place, name in enumerate(_KINDS)]
+        if chosen == "jsonl":
+            return read_json_lines(path, columns, encoding=config.encoding, bad_rows=config.bad_rows)
+        if chosen == "parquet":
+            return read_parquet(path, columns, bad_rows=config.bad_rows)
+        return read_delimited(path, columns, config.layout(path), bad_rows=config.bad_rows)
+
+    def _column(self, name: str, place: int, path: str) -> Column:
+        config = self.config
+        usual: str | int = place
+        if config.has_header(path):
+            usual = f"{name}_id" if config.format_of(path) == "recbole" and _KINDS[name] == "id" else name
+        given = getattr(config, name)
+        return Column(
+            name,
+            usual if given is None else given,
+            _KINDS[name],
+            optional=name in _OPTIONAL and given is None,
+            may_be_missing=name in config.tolerates,
+        )
 
     def _refuse_other_columns(self, frames: dict[int | None, pd.DataFrame]) -> None:
         """Refuse a split of which one file has ratings or timestamps and another has not."""
@@ -159,40 +313,16 @@ class Files(Dataset):
 
     def _refuse_shared_pairs(self, table: pd.DataFrame) -> None:
         """Refuse a split of which two parts share a pair of user and item."""
-        shared = table.duplicated(["user", "item"])
-        if "part" in table.columns and shared.any():
-            pair = table[shared].iloc[0]
-            parts = table[(table["user"] == pair["user"]) & (table["item"] == pair["item"])]["part"]
+        if "part" not in table.columns:
+            return
+        pairs = table[["user", "item", "part"]].drop_duplicates()
+        shared = pairs.duplicated(["user", "item"])
+        if shared.any():
+            pair = pairs[shared].iloc[0]
+            parts = pairs[(pairs["user"] == pair["user"]) & (pairs["item"] == pair["item"])]["part"]
             first, second = (self.config.paths[part] for part in parts[:2])
             raise DataError(
                 f"user {pair['user']!r} and item {pair['item']!r} occur in {first} and in {second} "
                 f"({int(shared.sum()):,} such pairs): parts of a split should not share interactions. "
-                "Remove them from one of the files."
+                "Remove them from one of the files, or keep them with dataset.duplicates=keep."
             )
-
-
-def _suffix(path: str) -> str:
-    return Path(path.removesuffix(".gz")).suffix
-
-
-def _deduplicated(frame: pd.DataFrame, keep: Literal["error", "last", "first"], path: str) -> pd.DataFrame:
-    """Return the table with one row a pair of user and item, in order of time or else of the file."""
-    twice = frame.duplicated(["user", "item"])
-    if not twice.any():
-        return frame
-    if keep == "error":
-        pair = frame[twice].iloc[0]
-        raise DataError(
-            f"{path}: user {pair['user']!r} and item {pair['item']!r} occur together more than once "
-            f"({int(twice.sum()):,} rows too many). Set dataset.duplicates=last or first to keep one of each."
-        )
-    by_time = frame.sort_values("timestamp", kind="stable") if "timestamp" in frame.columns else frame
-    kept = by_time.drop_duplicates(["user", "item"], keep=keep)
-    logger.warning(
-        "%s: %s of %s rows repeat a pair of user and item; the %s one of each pair is kept.",
-        path,
-        f"{int(twice.sum()):,}",
-        f"{len(frame):,}",
-        keep,
-    )
-    return kept

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbench.data.cache import File, Url, Wheel, obtain
-from recbench.data.reader import Layout, read_delimited
-from recbench.datasets import Card, Dataset, DatasetConfig, Tables, register
-from recbench.errors import DataError
+from recbench.data.cache import File, Found, Url, Wheel
+from recbench.data.feature_config import CategoricalConfig, MultiConfig, NumericConfig, TextConfig
+from recbench.datasets import Card, Tables, register
+from recbench.datasets.published import PublishedConfig, PublishedDataset, read_stage
+from recbench.formats import LAYOUTS, Column, Layout, Read, read_delimited
 
 _GROUPLENS = (
     File("u.data", "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490", 1_979_173),
@@ -32,15 +33,12 @@ _GENRE_COLUMNS = (
 )
 
 
-class ML100KConfig(DatasetConfig):
+class ML100KConfig(PublishedConfig):
     """Options of MovieLens 100K."""
-
-    path: str | None = None
-    """A folder or zip archive that holds the files; null looks in the cache, the mirror and the network."""
 
 
 @register("ml-100k", config=ML100KConfig)
-class ML100K(Dataset):
+class ML100K(PublishedDataset):
     """MovieLens 100K: 943 users, 1,682 films, 100,000 ratings from 1 to 5 with their time.
 
     Features of films: ``title`` (with the year), ``year`` (missing where unknown), ``genres`` (joined by
@@ -67,97 +65,90 @@ class ML100K(Dataset):
         ),
     )
 
-    def read(self) -> Tables:
+    def tables(self, found: Found) -> Tables:
         """Return the ratings and the tables of films and users; every place gives the same ones."""
-        found = obtain(
-            "ml-100k",
-            self.card.places,
-            licence=self.card.licence,
-            homepage=self.card.homepage,
-            path=self.config.path,
-        )
-        tables = read_grouplens(found.folder) if found.files == _GROUPLENS else read_recbole(found.folder)
-        self.check_counts(tables.interactions)
-        return tables
-
-    @classmethod
-    def check_counts(cls, ratings: pd.DataFrame) -> None:
-        """Raise ``DataError`` where the ratings are not as many as published."""
-        counts = (ratings["user"].nunique(), ratings["item"].nunique(), len(ratings))
-        published = (cls.card.n_users, cls.card.n_items, cls.card.n_interactions)
-        if counts != published:
-            raise DataError(
-                f"ml-100k: read (users, items, interactions) = {counts}, published are {published}. "
-                "This is a fault of the reader; please report it."
-            )
+        return read_grouplens(found.folder) if "u.data" in found else read_recbole(found.folder)
 
 
 def read_grouplens(folder: Path) -> Tables:
     """Return the tables of ``u.data``, ``u.item`` and ``u.user`` as GroupLens publishes them."""
-    ratings = read_delimited(
-        folder / "u.data", Layout(header=False), {"user": 0, "item": 1, "rating": 2, "timestamp": 3}
-    )
+    ratings = read_delimited(folder / "u.data", _ratings(0, 1, 2, 3), Layout(header=False))
     genres = np.array(_GENRE_COLUMNS.split("|"))
     first_genre = 5
     films = read_delimited(
         folder / "u.item",
+        [
+            Column("item", 0, "id"),
+            Column("title", 1, "text"),
+            *(Column(name, first_genre + place, "text") for place, name in enumerate(genres.tolist())),
+        ],
         Layout("|", header=False, encoding="latin-1"),
-        {"item": 0, "title": 1} | {name: first_genre + place for place, name in enumerate(genres.tolist())},
-    )
+    ).frame
     film, genre = np.nonzero((films[genres] == "1").to_numpy())
-    films["genres"] = pd.Series(genres[genre]).groupby(film).agg("|".join)
-    users = read_delimited(
-        folder / "u.user",
-        Layout("|", header=False),
-        {"user": 0, "age": 1, "gender": 2, "occupation": 3, "zip": 4},
-    )
-    return _tables(ratings, users, films)
+    films["genres"] = pd.Series(genres[genre]).groupby(film).agg("|".join).astype(object)
+    users = read_delimited(folder / "u.user", _users(0, 1, 2, 3, 4), Layout("|", header=False)).frame
+    return _tables("u.data", ratings, users, films)
 
 
 def read_recbole(folder: Path) -> Tables:
     """Return the tables of ``ml-100k.inter``, ``.item`` and ``.user`` as the RecBole wheel carries them."""
-    ratings = read_delimited(
-        folder / "ml-100k.inter",
-        Layout(),
-        {
-            "user": "user_id:token",
-            "item": "item_id:token",
-            "rating": "rating:float",
-            "timestamp": "timestamp:float",
-        },
-    )
+    layout = LAYOUTS["recbole"]
+    ratings = read_delimited(folder / "ml-100k.inter", _ratings("user_id", "item_id", "rating", "timestamp"), layout)
     films = read_delimited(
         folder / "ml-100k.item",
-        Layout(),
-        {
-            "item": "item_id:token",
-            "title": "movie_title:token_seq",
-            "year": "release_year:token",
-            "genres": "class:token_seq",
-        },
-    )
+        [
+            Column("item", "item_id", "id"),
+            Column("title", "movie_title", "text"),
+            Column("year", "release_year", "text"),
+            Column("genres", "class", "text"),
+        ],
+        layout,
+    ).frame
     # What stood last in brackets is a column of its own there: the year, once "V" for video, once misspelt.
     films["title"] = (films["title"] + " (" + films["year"] + ")").replace("unkonwn (unkonwn)", "unknown")
     films["genres"] = films["genres"].str.replace(" ", "|", regex=False)
     users = read_delimited(
-        folder / "ml-100k.user",
-        Layout(),
-        {
-            "user": "user_id:token",
-            "age": "age:token",
-            "gender": "gender:token",
-            "occupation": "occupation:token",
-            "zip": "zip_code:token",
-        },
-    )
-    return _tables(ratings, users, films)
+        folder / "ml-100k.user", _users("user_id", "age", "gender", "occupation", "zip_code"), layout
+    ).frame
+    return _tables("ml-100k.inter", ratings, users, films)
 
 
-def _tables(ratings: pd.DataFrame, users: pd.DataFrame, films: pd.DataFrame) -> Tables:
+def _ratings(user: str | int, item: str | int, rating: str | int, timestamp: str | int) -> list[Column]:
+    return [
+        Column("user", user, "id"),
+        Column("item", item, "id"),
+        Column("rating", rating, "number"),
+        Column("timestamp", timestamp, "whole"),
+    ]
+
+
+def _users(user: str | int, age: str | int, gender: str | int, occupation: str | int, code: str | int) -> list[Column]:
+    return [
+        Column("user", user, "id"),
+        Column("age", age, "whole"),
+        Column("gender", gender, "text"),
+        Column("occupation", occupation, "text"),
+        Column("zip", code, "text"),
+    ]
+
+
+def _tables(name: str, ratings: Read, users: pd.DataFrame, films: pd.DataFrame) -> Tables:
     titles = films["title"].str.strip()
     years = titles.str.extract(r"\((\d{4})\)", expand=False).astype("Int64")
     return Tables(
-        interactions=ratings,
-        users=users.astype({"age": "int64"}),
+        interactions=ratings.frame,
+        provenance=(read_stage(name, ratings),),
+        users=users,
         items=pd.DataFrame({"item": films["item"], "title": titles, "year": years, "genres": films["genres"]}),
+        user_columns=(
+            NumericConfig(name="age", scale="standard"),
+            CategoricalConfig(name="gender"),
+            CategoricalConfig(name="occupation"),
+            TextConfig(name="zip"),
+        ),
+        item_columns=(
+            TextConfig(name="title"),
+            NumericConfig(name="year", missing="mean", scale="standard"),
+            MultiConfig(name="genres"),
+        ),
     )

@@ -21,6 +21,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from recbench.data.feature_config import CategoricalConfig, TextConfig
 from recbench.datasets import Card, Dataset, DatasetConfig, Tables, register
 from recbench.randomness import generator
 
@@ -152,6 +153,8 @@ class Planted(Dataset):
                     "cluster": truth.item_clusters.numpy(),
                 }
             ),
+            user_columns=(CategoricalConfig(name="cluster"),),
+            item_columns=(TextConfig(name="title"), CategoricalConfig(name="cluster")),
         )
 
     def _activity(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""Splitting protocols, one file each; the file's name is the registered name."""
+"""Splitting protocols, one file each, named as they are registered; beside them what protocols share."""
 
 from recbench.registry import Registry
 from recbench.splits.base import Splitter

@@ -10,7 +10,7 @@ from recbench.data import TRAIN, VALID, Interactions
 from recbench.errors import ConfigError
 from recbench.options import Config
 from recbench.splits import Splitter, register
-from recbench.splits.random import portion, shuffled_place
+from recbench.splits.shares import portion, refuse_empty, shuffled_place
 
 
 class FixedConfig(Config):
@@ -25,16 +25,19 @@ class FixedConfig(Config):
 
 @register("fixed", config=FixedConfig)
 class Fixed(Splitter):
-    """The parts that the data set itself gives; validation may be drawn from its training part."""
+    """The parts that the data set itself gives; validation may be drawn from its training part.
 
-    def __init__(self, config: FixedConfig) -> None:
-        self.config = config
+    Whether it leaks across time is up to those who published it.
+    """
+
+    config: FixedConfig
 
     def assign(self, interactions: Interactions) -> Tensor:
         """Return the part of each interaction, (N,) int8.
 
         Raises:
-            ConfigError: The data has no split of its own, or has a validation part and is asked for another.
+            ConfigError: The data has no split of its own, or has a validation part and is asked for another, or the
+                share is so small that the validation part is empty.
         """
         if interactions.parts is None:
             raise ConfigError(
@@ -53,4 +56,5 @@ class Fixed(Splitter):
         users = interactions.users[trained]
         n_valid = portion(self.config.valid, torch.bincount(users, minlength=interactions.n_users))
         parts[trained[shuffled_place(users, self.config.seed) < n_valid[users]]] = VALID
+        refuse_empty(parts, VALID, "valid", self.config.valid)
         return parts

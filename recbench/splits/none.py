@@ -18,9 +18,6 @@ class NoSplitConfig(Config):
 class NoSplit(Splitter):
     """Everything for training, nothing to evaluate: for a model that is to be used."""
 
-    def __init__(self, config: NoSplitConfig) -> None:
-        self.config = config
-
     @classmethod
     def may_validate(cls, config: Config) -> bool:
         """Return False."""

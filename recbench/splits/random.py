@@ -11,8 +11,8 @@ from torch import Tensor
 
 from recbench.data import TEST, TRAIN, VALID, Interactions
 from recbench.options import Config
-from recbench.randomness import generator
 from recbench.splits import Splitter, register
+from recbench.splits.shares import portion, refuse_empty, shuffled_place
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +38,11 @@ class Random(Splitter):
     """Random shares of each user's interactions, or of all, for test and validation.
 
     Of n interactions ``floor(test * n + 0.5)`` go to test and ``floor(valid * rest + 0.5)`` to validation.
-    Which ones go to test does not depend on the share of validation.
+    Which ones go to test does not depend on the share of validation. Times play no role, so the protocol **leaks
+    across time**, within a user and across users.
     """
 
-    def __init__(self, config: RandomConfig) -> None:
-        self.config = config
+    config: RandomConfig
 
     @classmethod
     def may_validate(cls, config: Config) -> bool:
@@ -50,7 +50,11 @@ class Random(Splitter):
         return isinstance(config, RandomConfig) and config.valid > 0
 
     def assign(self, interactions: Interactions) -> Tensor:
-        """Return the part of each interaction, (N,) int8."""
+        """Return the part of each interaction, (N,) int8.
+
+        Raises:
+            ConfigError: A share is so small that its part is empty.
+        """
         config, groups = self.config, interactions.users
         if config.scope == "global":
             groups = torch.zeros_like(groups)
@@ -61,28 +65,9 @@ class Random(Splitter):
         parts = torch.full_like(groups, TRAIN, dtype=torch.int8)
         parts[place < (n_test + n_valid)[groups]] = VALID
         parts[place < n_test[groups]] = TEST
+        refuse_empty(parts, TEST, "test", config.test)
+        refuse_empty(parts, VALID, "valid", config.valid)
         n_untrained = interactions.n_users - len(interactions.users[parts == TRAIN].unique())
         if n_untrained:
             logger.warning("split random: %s users have no training interaction.", f"{n_untrained:,}")
         return parts
-
-
-def portion(share: float, sizes: Tensor) -> Tensor:
-    """Return ``floor(share * size + 0.5)`` for each size, (G,) int64."""
-    return (share * sizes.double() + 0.5).floor().long()
-
-
-def shuffled_place(groups: Tensor, seed: int) -> Tensor:
-    """Return the place of each entry in a random order of its group, from 0.
-
-    Shapes:
-        groups: (N,) int64, ascending.
-        returns: (N,) int64.
-    """
-    shuffle = torch.randperm(len(groups), generator=generator(seed, "split"))
-    order = shuffle[groups[shuffle].argsort(stable=True)]
-    sizes = torch.bincount(groups)
-    first = (sizes.cumsum(0) - sizes)[groups]
-    place = torch.empty_like(groups)
-    place[order] = torch.arange(len(groups)) - first
-    return place

@@ -423,7 +423,7 @@ def test_list(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     ended = command("list", "models")
     assert ended.code == 0 and max(map(len, ended.out.splitlines())) <= 80
-    assert "\npopularity  Number of training interactions of each item.\n" in ended.out
+    assert "\npopularity      Number of training interactions of each item.\n" in ended.out
     for family in ("datasets", "splits", "trainers", "negatives", "metrics", "losses", "optimizers"):
         listed = command("list", family)
         assert listed.code == 0
@@ -483,9 +483,9 @@ def test_hydras_own_flags(command):
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("recbench ", "run compare recommend list config board"),
+        ("recbench ", "run compare recommend list data config board"),
         ("recbench co", "compare config"),
-        ("recbench list ", "models datasets splits trainers negatives metrics losses optimizers"),
+        ("recbench list ", "models datasets cleaning splits trainers negatives metrics losses optimizers"),
         ("recbench compare out", ""),
         ("recbench run model=n", "model=neumf"),
         ("recbench run -q --dry-run --plugin json model=neumf model.dro", "model.dropout="),

@@ -33,7 +33,8 @@ def result(model="mf", seed=0, *, metrics=None, status="done", fingerprints=None
         "metrics": {"test": metrics or {"ndcg@10": 0.5}, "valid": {}},
         "seconds": {"fit": 1.0, "evaluate": 0.5, "total": 2.0},
         "peak_memory_bytes": 10**8,
-        "fingerprints": {"data": "d" * 64, "split": "s" * 64, "features": None, "code": "1+c"} | (fingerprints or {}),
+        "fingerprints": {"data": "d" * 64, "split": "s" * 64, "features": None, "candidates": None, "code": "1+c"}
+        | (fingerprints or {}),
         "selection": "valid",
         "ended": f"2026-01-01T{next(MINUTE):08d}",
         "config": config,
@@ -70,6 +71,7 @@ def test_one_seed_has_no_deviation():
         {"label": "other"},
         {"tracking": {"tensorboard": False}},
         {"dataset": {"name": "planted", "n_users": 150}},
+        {"evaluation": {"same_item": "title"}},
     ],
 )
 def test_what_makes_no_other_configuration(options):
@@ -237,12 +239,19 @@ def test_a_metric_that_no_run_has():
             "splits differ: random (fingerprint ssssssss) and random (fingerprint tttttttt)",
         ),
         (
-            {"evaluation": {"candidates": "sampled", "n_candidates": 99}},
-            "candidates differ: full ranking and 99 sampled with seed 0",
+            {"evaluation": {"candidates": "sampled", "n_candidates": 99}, "fingerprints": {"candidates": "c" * 64}},
+            "candidates differ: full ranking and 99 sampled uniform with seed 0 (fingerprint cccccccc)",
         ),
         (
-            {"evaluation": {"candidates": "file", "candidates_path": "c.tsv"}},
-            "candidates differ: full ranking and those of c.tsv",
+            {
+                "evaluation": {"candidates": "file", "candidates_path": "c.tsv"},
+                "fingerprints": {"candidates": "c" * 64},
+            },
+            "candidates differ: full ranking and those of c.tsv (fingerprint cccccccc)",
+        ),
+        (
+            {"evaluation": {"candidates": "published"}, "fingerprints": {"candidates": "c" * 64}},
+            "candidates differ: full ranking and published ones (fingerprint cccccccc)",
         ),
         (
             {"evaluation": {"mask": "train"}},
@@ -260,6 +269,21 @@ def test_what_measures_something_else_is_refused(other, what):
     assert str(error.value) == (
         "outputs/mf-0 and outputs/popularity-0 do not belong in one table, since their "
         f"{what}. Compare them in separate folders."
+    )
+
+
+def test_candidates_are_the_same_where_their_fingerprint_is_whatever_they_came_from():
+    def ranked(model, fingerprint, **evaluation):
+        return result(model, evaluation=evaluation, fingerprints={"candidates": fingerprint * 64})
+
+    drawn = ranked("mf", "c", candidates="sampled", n_candidates=5)
+    named = {"candidates": "file", "candidates_path": "c.tsv"}
+    assert sorted(labels(compare([drawn, ranked("popularity", "c", **named)]))) == ["mf", "popularity"]
+    with pytest.raises(RunError) as error:
+        compare([drawn, ranked("popularity", "b", candidates="sampled", n_candidates=5)])
+    assert (
+        "since their candidates differ: 5 sampled uniform with seed 0 (fingerprint cccccccc) and "
+        "5 sampled uniform with seed 0 (fingerprint bbbbbbbb)." in str(error.value)
     )
 
 

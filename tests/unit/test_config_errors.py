@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-MODELS = "gmf, item_knn, mf, mlp, neumf, popularity, random, user_knn"
+MODELS = "content_cosine, gmf, item_knn, mf, mlp, neumf, popularity, random, user_knn"
 SMALL = ("dataset=planted", "dataset.n_users=60", "dataset.n_items=40", "dataset.n_interactions=500")
 
 
@@ -69,7 +69,8 @@ def test_a_choice_is_one_name(error_of):
 
 def test_mistakes_of_all_parts_and_jobs_come_together(error_of):
     assert error_of("-m", "dataset=plantde", "modle=mf", "seed=-1,0", "trainer.epochs=0", "model.dim=") == (
-        "error: no dataset 'plantde'. Did you mean 'planted'? Known: files, ml-100k, planted.\n"
+        "error: no dataset 'plantde'. Did you mean 'planted'? Known: amazon-book, files, gowalla, ml-100k, "
+        "ml-100k-mcrec, ml-1m, ml-20m, ml-32m, ml-latest-small, ncf-ml-1m, ncf-pinterest, planted, yelp2018.\n"
         "error: no option 'modle'. Did you mean 'model'? Known: dataset, device, evaluation, experiment, label, model, "
         "negatives, seed, split, threads, tracking, trainer.\n"
         "error: model 'mf' cannot be configured:\n  dim = '': should be a whole number (an integer).\n"
@@ -212,12 +213,12 @@ def test_a_plugin_that_is_not_there(error_of):
 
 def test_other_commands(command):
     assert command("rnu").err == (
-        "error: no command 'rnu'. Did you mean 'run'? Known: board, compare, config, list, recommend, run. "
+        "error: no command 'rnu'. Did you mean 'run'? Known: board, compare, config, data, list, recommend, run. "
         "See 'recbench --help'.\n"
     )
     assert command("list", "modles").err == (
-        "error: nothing to list as 'modles'. Did you mean 'models'? Known: datasets, losses, metrics, models, "
-        "negatives, optimizers, splits, trainers.\n"
+        "error: nothing to list as 'modles'. Did you mean 'models'? Known: cleaning, datasets, losses, metrics, "
+        "models, negatives, optimizers, splits, trainers.\n"
     )
     assert command("list", "models", "nuemf").err == (
         f"error: no model 'nuemf'. Did you mean 'neumf'? Known: {MODELS}.\n"

@@ -15,7 +15,7 @@ import torch
 from recbench import datasets
 from recbench.data import TEST, TRAIN, VALID, Interactions
 from recbench.datasets import Card, Dataset, DatasetConfig, Tables
-from recbench.datasets.ml_100k import ML100K, read_grouplens, read_recbole
+from recbench.datasets.ml_100k import read_grouplens, read_recbole
 from recbench.errors import ConfigError, DataError, EmptyDatasetError
 from recbench.splits import build as build_split
 
@@ -53,20 +53,25 @@ def toy(min_rating: float | None = None, interactions: pd.DataFrame = RATED, **t
 def test_min_rating_is_applied_before_the_vocabularies_are_made(caplog):
     caplog.set_level(logging.INFO, "recbench")
     assert toy().user_vocabulary.ids.tolist() == ["a", "b"]
-    assert caplog.messages == []
     kept = toy(4)
     assert (kept.user_vocabulary.ids.tolist(), kept.item_vocabulary.ids.tolist()) == (["a"], ["y", "z"])
-    assert caplog.messages == ["min_rating=4.0 leaves out 1 of 3 interactions."]
+    assert caplog.messages[-1] == (
+        "rating(min=4.0): leaves out 1 of 3 interactions; 1 users and 2 items are left (lowest rating: 2.0, "
+        "highest rating: 5.0)"
+    )
 
 
 def test_min_rating_that_leaves_nothing_or_has_nothing_to_judge():
     refuses(
-        "min_rating = 5.5 leaves 0 of 3 interactions; the ratings go from 2.0 to 5.0.",
+        "rating(min=5.5) leaves no interaction. What each step left:\n"
+        "  duplicates(keep=last): keeps all 3 interactions; 2 users and 3 items are left\n"
+        "  rating(min=5.5): leaves out 3 of 3 interactions; 0 users and 0 items are left (lowest rating: 2.0, "
+        "highest rating: 5.0)",
         lambda: toy(5.5),
         EmptyDatasetError,
     )
     refuses(
-        "min_rating = 4.0: the data has no ratings. Leave min_rating out.",
+        "the cleaning step rating(min=4.0) needs ratings, and the data has none. Leave it out.",
         lambda: toy(4, RATED[["user", "item"]]),
         ConfigError,
     )
@@ -76,15 +81,19 @@ def test_features_are_aligned_with_the_vocabularies():
     items = pd.DataFrame({"item": ["z", "y", "x", "w"], "title": ["Z", "Y", "X", "W"]})
     users = pd.DataFrame({"user": ["a", "b"], "age": [1, 2]})
     features = toy(users=users, items=items).features
-    assert features.items.to_dict("list") == {"title": ["X", "Y", "Z"]}
-    assert features.users.to_dict("list") == {"age": [1, 2]}
-    assert toy(4, users=users, items=items).features.items.to_dict("list") == {"title": ["Y", "Z"]}
+    assert features.items.text("title").tolist() == ["X", "Y", "Z"]
+    assert features.users.columns_by_name["age"].values.tolist() == [[1], [2]]
+    assert toy(4, users=users, items=items).features.items.text("title").tolist() == ["Y", "Z"]
     assert toy().features.items is None
 
 
 def test_feature_tables_that_do_not_fit():
     items = pd.DataFrame({"item": ["z", "x"], "title": ["Z", "X"]})
-    refuses("the item table lacks 1 ids, for example 'y'.", lambda: toy(items=items))
+    refuses(
+        "the item feature 'title' is missing for 1 of 3 items, for example 'y'. Say what becomes of them: declare "
+        "{name: title, kind: text, missing: ...} with 'constant'.",
+        lambda: toy(items=items),
+    )
     users = pd.DataFrame({"user": ["a", "b", "a"]})
     refuses("the user table describes 'a' more than once.", lambda: toy(users=users))
 
@@ -151,27 +160,19 @@ def test_both_places_of_ml_100k_give_the_same_tables(tmp_path):
     one, other = read_grouplens(write_grouplens(tmp_path)), read_recbole(write_recbole(tmp_path))
     loaded = [Toy(DatasetConfig(), tables).load() for tables in (one, other)]
     assert loaded[0].fingerprint == loaded[1].fingerprint
-    pd.testing.assert_frame_equal(loaded[0].features.users, loaded[1].features.users)
-    pd.testing.assert_frame_equal(loaded[0].features.items, loaded[1].features.items)
-    assert loaded[0].features.users.to_dict("records")[1] == {
-        "age": 53,
-        "gender": "F",
-        "occupation": "other",
-        "zip": "00501",
-    }
+    assert loaded[0].features.users.fingerprint == loaded[1].features.users.fingerprint
+    assert loaded[0].features.items.fingerprint == loaded[1].features.items.fingerprint
+    users = loaded[0].features.users
+    assert users.names == ("age", "gender", "occupation", "zip")
+    assert (users.columns_by_name["age"].values[1], users.text("zip")[1]) == (53, "00501")
     items = loaded[0].features.items
-    assert items["title"].tolist() == [title for _, title, _ in sorted(FILMS)]
-    assert items["year"].tolist() == [1995, 1994, 1995, pd.NA, 1995]
-    assert items["genres"].tolist() == ["|".join(genres) for _, _, genres in sorted(FILMS)]
-
-
-def test_ml_100k_checks_its_counts(tmp_path):
-    ratings = read_grouplens(write_grouplens(tmp_path)).interactions
-    refuses(
-        "ml-100k: read (users, items, interactions) = (2, 5, 5), published are (943, 1682, 100000). "
-        "This is a fault of the reader; please report it.",
-        lambda: ML100K.check_counts(ratings),
-    )
+    assert items.text("title").tolist() == [title for _, title, _ in sorted(FILMS)]
+    years = items.columns_by_name["year"]
+    assert np.where(years.missing, None, years.values[:, 0]).tolist() == [1995, 1994, 1995, None, 1995]
+    of_training = items.fitted(torch.arange(5))
+    labels = np.array(of_training.columns(["genres"]))
+    found = [set(labels[row > 0]) for row in of_training.matrix(["genres"]).numpy()]
+    assert found == [{f"genres={genre}" for genre in genres} for _, _, genres in sorted(FILMS)]
 
 
 def test_ml_100k_accepts_published_bytes_only(tmp_path):
@@ -187,11 +188,15 @@ def test_ml_100k_as_published(monkeypatch):
     interactions = datasets.build("ml-100k", path=str(REAL / "ml-100k")).load()
     assert (interactions.n_users, interactions.n_items, len(interactions)) == (943, 1682, 100_000)
     assert interactions.fingerprint == "ccfefcc036dc3c168f00ce3cd05178a916a0f67375a2ba3681bce14e38384044"
-    films = interactions.features.items.set_index(interactions.item_vocabulary.ids)
-    assert films.loc["1"].tolist() == ["Toy Story (1995)", 1995, "Animation|Children's|Comedy"]
-    assert films.loc["543", "title"] == "Misérables, Les (1995)"
-    assert films["year"].isna().sum() == 1
-    assert interactions.features.users["age"].between(7, 73).all()
+    films, users = interactions.features.items, interactions.features.users
+    toy_story, miserables = interactions.item_vocabulary.indices(["1", "543"])
+    assert films.text("title")[toy_story] == "Toy Story (1995)"
+    assert films.text("title")[miserables] == "Misérables, Les (1995)"
+    assert films.columns_by_name["year"].values[toy_story] == 1995
+    assert films.n_missing("year") == 1
+    assert films.fitted(torch.arange(1682)).dim(["genres"]) == 19
+    ages = users.columns_by_name["age"].values
+    assert (ages.min(), ages.max()) == (7, 73)
     assert torch.bincount(interactions.ratings.long()).tolist() == [0, 6110, 11370, 27145, 34174, 21201]
 
 
@@ -213,8 +218,8 @@ def test_planted_has_the_asked_size_and_form():
     assert int(counts.max()) <= 4 * int(counts.min())
     again = (interactions.users.diff() == 0) & (interactions.timestamps.diff() == 0)
     assert not bool(again.any())
-    assert list(interactions.features.items.columns) == ["title", "cluster"]
-    assert list(interactions.features.users.columns) == ["cluster"]
+    assert interactions.features.items.names == ("title", "cluster")
+    assert interactions.features.users.names == ("cluster",)
 
 
 @pytest.mark.parametrize(
@@ -357,7 +362,7 @@ def test_repeated_pairs_are_cut_to_one_by_time_and_counted(tmp_path, caplog, dup
     ratings = dict(zip(named(interactions), interactions.ratings.tolist()))
     assert ratings == {("a", "x"): rating, ("a", "y"): 2.0}
     assert caplog.messages == [
-        f"{path}: 2 of 4 rows repeat a pair of user and item; the {duplicates} one of each pair is kept."
+        f"duplicates(keep={duplicates}): leaves out 2 of 4 interactions; 1 users and 2 items are left"
     ]
 
 
@@ -371,8 +376,8 @@ def test_repeated_pairs_without_time_go_by_the_file(tmp_path, duplicates, order)
 def test_repeated_pairs_as_an_error(tmp_path):
     path = written(tmp_path, "r.csv", REPEATED)
     refuses(
-        f"{path}: user 'a' and item 'x' occur together more than once (2 rows too many). "
-        "Set dataset.duplicates=last or first to keep one of each.",
+        "user 'a' and item 'x' occur together more than once (2 rows too many). Say what becomes of repeats: "
+        "dataset.duplicates=last, first, sum or keep.",
         lambda: datasets.build("files", interactions=path, duplicates="error").load(),
     )
 
@@ -382,7 +387,7 @@ def test_parts_that_share_pairs_or_differ_in_columns(tmp_path):
     test = written(tmp_path, "test.csv", "user,item\na,y\nb,y\nb,z\n")
     refuses(
         f"user 'b' and item 'y' occur in {train} and in {test} (2 such pairs): parts of a split should not share "
-        "interactions. Remove them from one of the files.",
+        "interactions. Remove them from one of the files, or keep them with dataset.duplicates=keep.",
         lambda: datasets.build("files", train=train, test=test).load(),
     )
     rated = written(tmp_path, "rated.csv", "user,item,rating\na,y,3\n")
@@ -412,21 +417,108 @@ def test_parts_that_share_pairs_or_differ_in_columns(tmp_path):
             "a split, dataset.train=PATH dataset.test=PATH.",
         ),
         (
-            {"interactions": "r.dat"},
-            "delimiter: is not known from the name 'r.dat', which ends neither in .csv nor in .tsv. "
-            "Set dataset.delimiter to one of comma, tab, semicolon, pipe, space, or to the characters themselves.",
+            {"interactions": "r.txt"},
+            "delimiter: is not known from the name 'r.txt'. Set dataset.delimiter to one of comma, tab, semicolon, "
+            "pipe, space, or to the characters themselves; or set dataset.format, e.g. to jsonl.",
         ),
         (
             {"interactions": "r.csv", "header": False, "user": "who"},
-            "user = 'who': without a header (header=false) columns have no names. Give the position: 0 is the first.",
+            "user = 'who': without a header columns have no names. Give the position, 0 is the first; or set "
+            "dataset.header=true where the first line names the columns.",
         ),
         (
             {"interactions": "r.csv", "encoding": "utf-7000"},
             "encoding = 'utf-7000': is no encoding that Python knows. Write e.g. utf-8, latin-1 or cp1252.",
         ),
         ({"interactions": "r.csv", "user": -1}, "user = -1: positions count from 0."),
-        ({"interactions": "r.csv", "duplicates": "sum"}, "duplicates = 'sum': should be 'error', 'last' or 'first'."),
+        (
+            {"interactions": "r.jsonl", "delimiter": "tab"},
+            "delimiter = 'tab': has no effect on jsonl files; leave it out.",
+        ),
+        (
+            {"interactions": "r.txt", "format": "user_lists", "user": 1},
+            "user = 1: user_lists have no columns; leave it out.",
+        ),
+        (
+            {"interactions": "r.csv", "items": "i.csv"},
+            "items = 'i.csv': say which of its columns are wanted and what they hold, e.g. "
+            "dataset.item_columns='[{name: title, kind: text}]'.",
+        ),
+        (
+            {"interactions": "r.csv", "user_columns": [{"name": "age", "kind": "numeric"}]},
+            "user_columns: declares 'age', and there is no table: dataset.users=PATH.",
+        ),
+        (
+            {"interactions": "r.csv", "items": "i.txt", "item_columns": [{"name": "title", "kind": "text"}]},
+            "items = 'i.txt': the name does not tell the format. End it in .csv, .tsv or .parquet.",
+        ),
+        (
+            {"interactions": "r.csv", "duplicates": "all"},
+            "duplicates = 'all': should be 'last', 'first', 'sum', 'keep' or 'error'.",
+        ),
     ],
 )
 def test_wrong_options_of_files(options, line):
     refuses(f"dataset 'files' cannot be configured:\n  {line}", lambda: datasets.build("files", **options), ConfigError)
+
+
+# Further formats, tables beside the interactions, and rows that are left out
+
+
+def test_bad_rows_are_refused_with_the_remedy_or_left_out_and_accounted_for(tmp_path):
+    path = written(tmp_path, "r.csv", "user,item,rating\na,x,5\n,y,4\nb,y,good\nb,x\nc,x,3\n")
+    refuses(
+        f"{path}, line 3: the user id is empty. Mend it, or leave such rows out, counted, with dataset.bad_rows=drop. "
+        "All that is wrong with a file shows: recbench data check FILE.",
+        lambda: datasets.build("files", interactions=path).load(),
+    )
+    kept = datasets.build("files", interactions=path, bad_rows="drop").load()
+    assert named(kept) == [("a", "x"), ("c", "x")]
+    (stage, *_) = kept.provenance
+    assert (stage.name, stage.before.n_interactions, stage.after.n_interactions) == (f"read {path}", 5, 2)
+    assert sum(stage.details.values()) == 3
+
+
+def test_user_lists_and_published_negatives(tmp_path):
+    train = written(tmp_path, "train.txt", "a x y\nb y z\n")
+    test = written(tmp_path, "test.txt", "a z\nb x\n")
+    negatives = written(tmp_path, "n.negative", "(a,z)\tx\ty\tx\n(b,x)\tz\tq\n")
+    options = {"train": train, "test": test, "format": "user_lists"}
+    interactions = datasets.build("files", **options, negatives=negatives).load()
+    assert named(interactions) == [("a", "x"), ("a", "y"), ("a", "z"), ("b", "y"), ("b", "z"), ("b", "x")]
+    assert interactions.parts.tolist() == [TRAIN, TRAIN, TEST, TRAIN, TRAIN, TEST]
+    assert interactions.candidates.items.tolist() == [0, 1, 0, 2]
+    assert interactions.candidates.offsets.tolist() == [0, 3, 4]
+    assert interactions.provenance[-1].details == {"the item is not in the data": 1}
+
+
+def test_tables_of_users_and_items(tmp_path):
+    path = written(tmp_path, "r.csv", "user,item\na,x\nb,y\n")
+    users = written(tmp_path, "user_data.csv", "age,user,town\n30,a,Ulm\n,b,Bonn\n")
+    items = written(tmp_path, "item_data.tsv", "item\tname\tgenres\nx\tX\tNA|new\ny\tY\t\nz\tZ\told\n")
+    interactions = datasets.build(
+        "files",
+        interactions=path,
+        users=users,
+        items=items,
+        user_columns=[{"name": "age", "kind": "numeric", "missing": "mean"}, {"name": "town", "kind": "categorical"}],
+        item_columns=[
+            {"name": "title", "kind": "text", "column": "name"},
+            {"name": "genres", "kind": "multi"},
+        ],
+    ).load()
+    features = build_split("none").apply(interactions).train.features
+    assert features.items.text("title").tolist() == ["X", "Y"]
+    assert features.items.matrix(["genres"]).tolist() == [[1.0, 1.0], [0.0, 0.0]]
+    assert features.users.matrix(["age"]).tolist() == [[30.0], [30.0]]
+    assert features.users.matrix(["town"]).tolist() == [[0.0, 1.0], [1.0, 0.0]]
+
+
+def test_repeats_that_are_kept_may_lie_in_two_parts(tmp_path):
+    train = written(tmp_path, "train.csv", "user,item\na,x\na,x\nb,y\n")
+    test = written(tmp_path, "test.csv", "user,item\na,x\n")
+    kept = datasets.build("files", train=train, test=test, duplicates="keep").load()
+    assert named(kept) == [("a", "x")] * 3 + [("b", "y")]
+    split = build_split("fixed").apply(kept)
+    assert split.test.target.items.tolist() == [0]
+    assert split.train.popularity.tolist() == [2, 1]

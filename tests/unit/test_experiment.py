@@ -1,14 +1,18 @@
 """From plain values to a typed experiment, and the pipeline as a whole."""
 
 import json
+import logging
 
 import pytest
 import torch
 
 from recbench import ExperimentConfig, resolve, run
+from recbench.candidates import candidates_fingerprint
 from recbench.datasets.planted import PlantedConfig
 from recbench.errors import ConfigError
 from recbench.evaluation import EvaluationConfig
+from recbench.experiment import prepare
+from recbench.leaks import Share
 from recbench.models.mf import MFConfig
 
 SMALL = {"name": "planted", "n_users": 60, "n_items": 50}
@@ -65,7 +69,8 @@ def test_all_mistakes_of_all_parts_come_together():
 
 def test_an_unknown_name_gets_the_nearest():
     assert error_of("nuemf") == (
-        "no model 'nuemf'. Did you mean 'neumf'? Known: gmf, item_knn, mf, mlp, neumf, popularity, random, user_knn."
+        "no model 'nuemf'. Did you mean 'neumf'? Known: content_cosine, gmf, item_knn, mf, mlp, neumf, popularity, "
+        "random, user_knn."
     )
     assert (
         error_of(negatives="unifrom")
@@ -140,6 +145,20 @@ def test_the_first_metric_is_monitored_where_the_usual_one_is_not_measured():
             "evaluation cannot be configured:\n  candidates=file and candidates_path=FILE go together: give both, ",
         ),
         (
+            {"evaluation": {"n_candidates": 100}},
+            "evaluation cannot be configured:\n  n_candidates = 100: has no effect with candidates=full, where nothing "
+            "is sampled. Leave it out, or set candidates=sampled.",
+        ),
+        (
+            {"evaluation": {"candidates": "published", "candidates_replacement": False}},
+            "evaluation cannot be configured:\n  candidates_replacement = False: has no effect with "
+            "candidates=published,",
+        ),
+        (
+            {"evaluation": {"candidates": "file", "candidates_path": "c.tsv", "candidates_seed": 0}},
+            "evaluation cannot be configured:\n  candidates_seed = 0: has no effect with candidates=file, ",
+        ),
+        (
             {"device": "meta"},
             "the run cannot be configured:\n  device = 'meta': should be auto, cpu, cuda or cuda:N.",
         ),
@@ -167,9 +186,87 @@ def test_python_needs_no_hydra_and_no_folder():
     assert outcome.peak_memory_bytes > 2**20
 
 
+@pytest.mark.parametrize(
+    ("options", "label"),
+    [
+        ({}, ""),
+        ({"candidates": "sampled"}, "[sampled100]"),
+        ({"candidates": "sampled", "n_candidates": 9, "candidates_by": "popularity"}, "[sampled9pop]"),
+        ({"candidates": "published"}, "[published]"),
+        ({"candidates": "file", "candidates_path": "c.tsv"}, "[file]"),
+    ],
+)
+def test_what_is_ranked_is_the_label_of_the_metrics(options, label):
+    assert EvaluationConfig(**options).label == label
+
+
+def test_the_usual_draw_is_one_configuration_given_or_not():
+    usual = {"n_candidates": 100, "candidates_by": "uniform", "candidates_replacement": False, "candidates_seed": 0}
+    configs = [
+        resolve(composed(evaluation={"candidates": "sampled", **given})).config
+        for given in ({}, {**usual, "candidates_exclude": "all"})
+    ]
+    assert configs[0] == configs[1] and configs[0].identity == configs[1].identity
+    assert resolve(json.loads(json.dumps(configs[0].to_dict()))).config == configs[0]
+
+
 def test_sampled_candidates_are_labelled():
     evaluation = {"candidates": "sampled", "n_candidates": 5, "metrics": ["ndcg@10", "coverage@10"]}
     outcome = run(resolve(composed("popularity", evaluation=evaluation)).config)
     assert set(outcome.reports["test"].values) == {"ndcg@10[sampled5]", "coverage@10[sampled5]"}
     ranked = outcome.split.test.candidates
     assert torch.equal((ranked >= 0).sum(1), outcome.split.test.target.counts + 5)
+
+
+def test_candidates_are_the_same_for_every_model_and_seed_and_not_for_every_seed_of_theirs():
+    def fingerprint(model, seed=0, **draw):
+        evaluation = {"candidates": "sampled", "n_candidates": 5, **draw}
+        config = resolve(composed(model, seed=seed, evaluation=evaluation)).config
+        return candidates_fingerprint(prepare(config).candidates)
+
+    usual = fingerprint("mf")
+    assert usual == fingerprint("popularity") == fingerprint("mf", seed=7)
+    others = [{"candidates_seed": 1}, {"n_candidates": 6}, {"candidates_by": "popularity"}]
+    assert len({usual, *(fingerprint("mf", **other) for other in others)}) == 1 + len(others)
+
+
+def test_published_candidates_that_are_not_published():
+    with pytest.raises(ConfigError) as error:
+        prepare(resolve(composed(evaluation={"candidates": "published"})).config)
+    assert str(error.value) == (
+        "evaluation.candidates = 'published': the data set publishes none. "
+        "Write full, sampled, or file with evaluation.candidates_path=FILE."
+    )
+
+
+def test_what_leaks_is_told_once(caplog):
+    config = resolve(composed("popularity")).config
+    with caplog.at_level(logging.INFO, logger="recbench"):
+        prepared = prepare(config)
+        run(config, prepared=prepared, progress=False)
+    told = [record for record in caplog.records if "leak" in record.getMessage()]
+    assert [(record.levelname, record.getMessage()) for record in told] == [
+        ("INFO", f"split random: {prepared.leaks.sentence}")
+    ]
+
+
+def test_pairs_that_are_in_training_too_are_a_warning(tmp_path, caplog):
+    (tmp_path / "train.csv").write_text("user,item\nu,a\nu,b\nv,b\n")
+    (tmp_path / "test.csv").write_text("user,item\nu,b\nv,a\n")
+    files = {"name": "files", "train": str(tmp_path / "train.csv"), "test": str(tmp_path / "test.csv")}
+    config = resolve({"dataset": {**files, "duplicates": "keep"}, "split": "fixed", "model": "popularity"}).config
+    with caplog.at_level(logging.INFO, logger="recbench"):
+        assert prepare(config).leaks.seen_pairs == Share(1, 2)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "split fixed: Whether the split leaks across time cannot be told: the data has no timestamps. "
+        "1 of 2 test pairs of user and item are in training too."
+    ]
+
+
+def test_steps_behind_the_split_are_in_the_data_and_leave_its_fingerprint():
+    usual = prepare(resolve(composed()).config)
+    dataset = {**SMALL, "clean": [{"step": "normalise", "by": "user"}]}
+    prepared = prepare(resolve(composed(dataset=dataset)).config)
+    assert prepared.data_fingerprint == usual.data_fingerprint
+    assert prepared.split.train.scale is not None
+    assert len(prepared.split.train.provenance) == len(usual.split.train.provenance) + 1

@@ -9,7 +9,7 @@ import recbench
 
 PACKAGE = Path(recbench.__file__).parent
 LAYERS = (
-    {"__init__", "errors", "options", "registry", "randomness", "resources", "logs", "progress", "text"},
+    {"__init__", "errors", "options", "registry", "randomness", "resources", "logs", "progress", "source_code", "text"},
     {"data", "formats"},
     {"cleaning", "datasets", "splits", "models", "metrics", "negatives", "nn", "files"},
     {"trainers", "evaluation", "ranking", "candidates", "leaks"},
@@ -22,6 +22,7 @@ LAYERS = (
         "fingerprints",
         "repeat",
         "compare",
+        "inspection",
         "recommend",
         "plugins",
         "testing",

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbench.data import Features, Histories, Holdout, Interactions, Split, Vocabulary
+from recbench.data import Features, Histories, Holdout, Interactions, Split, Vocabulary, feature_table
 from recbench.errors import DataError, EmptyDatasetError
 
 SETTINGS = settings(max_examples=60, deadline=None)
@@ -193,7 +193,8 @@ def test_histories_of_interactions_hold_ratings_in_order_of_time():
 def test_features_default_to_none():
     features = Interactions.from_frame(frame()).features
     assert (features.users, features.items) == (None, None)
-    items = pd.DataFrame({"title": ["X", "Y", "Z"]})
+    frame_of_items = pd.DataFrame({"item": ["x", "y", "z"], "title": ["X", "Y", "Z"]})
+    items = feature_table(frame_of_items, Vocabulary(["x", "y", "z"], "item"))
     assert Interactions.from_frame(frame(), features=Features(items=items)).features.items is items
 
 

@@ -12,7 +12,7 @@ import torch
 import recbench
 from recbench import ConfigError, DataError, Interactions, RunError, Split, resolve, run
 from recbench.configuration import ExperimentConfig
-from recbench.data import Features, UserBatch
+from recbench.data import Features, UserBatch, Vocabulary, feature_table
 from recbench.datasets.planted import PlantedConfig
 from recbench.files import read_yaml, save_checkpoint, write_yaml
 from recbench.models.mf import MF, MFConfig
@@ -49,7 +49,8 @@ TITLES = ["Alpha", "Beta", "Gamma", "Delta", "Epsilon", "Zeta"]
 @pytest.fixture
 def popular():
     """Give popularity on the table above: training counts a 4, b 3, e 2, c, d and f 1."""
-    features = Features(items=pd.DataFrame({"title": TITLES}))
+    titles = pd.DataFrame({"item": list("abcdef"), "title": TITLES})
+    features = Features(items=feature_table(titles, Vocabulary(titles["item"], "item")))
     interactions = Interactions.from_frame(TAKEN, part="part", features=features)
     split = Split.from_parts(interactions, interactions.parts)
     model = Popularity(PopularityConfig(), split.train)
@@ -177,7 +178,7 @@ def test_a_model_of_known_users_takes_no_history(mf_run):
         load(mf_run[0]).recommend_history(["i0001"])
     assert str(error.value) == (
         "MF cannot recommend by a history: it only knows the users it was trained on. "
-        "Models that can: item_knn, popularity, random, user_knn."
+        "Models that can: content_cosine, item_knn, popularity, random, user_knn."
     )
 
 

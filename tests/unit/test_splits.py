@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbench import splits
-from recbench.data import TEST, TRAIN, VALID, Interactions
+from recbench.data import FOLD_IN, TEST, TRAIN, UNUSED, VALID, Interactions
 from recbench.errors import ConfigError, EmptyDatasetError
 
 SETTINGS = settings(max_examples=60, deadline=None)
@@ -21,6 +21,14 @@ SPLITS = {
     "random global": {"scope": "global"},
     "leave_one_out": {},
     "leave_one_out without validation": {"valid": False},
+    "leave_one_out at random": {"by": "random", "seed": 3},
+    "leave_k_out": {"k": 2},
+    "global_time": {"test": 0.4, "valid": 0.3},
+    "global_time in windows": {"test": 0.7, "valid": 0.0, "n_windows": 2, "window": 0},
+    "user_disjoint": {"test_users": 2, "valid_users": 2, "fold_in": 0.5, "min_fold_in": 2},
+    "k_fold": {"folds": 3, "fold": 1},
+    "k_fold global": {"folds": 3, "fold": 2, "scope": "global"},
+    "k_fold by users": {"folds": 3, "by": "users", "fold_in": 0.5, "min_fold_in": 2, "valid": 0.3},
     "fixed": {"valid": 0.3},
     "none": {},
 }
@@ -49,8 +57,10 @@ def by_user(interactions: Interactions, parts: torch.Tensor) -> list[list[int]]:
     return [parts[interactions.users == user].tolist() for user in range(interactions.n_users)]
 
 
-def pairs_of(users: torch.Tensor, histories) -> set[tuple[int, int]]:
-    return set(zip(users[histories.row_of_each()].tolist(), histories.items.tolist()))
+def named(users: torch.Tensor, items: torch.Tensor, of: Interactions) -> list[tuple[str, str]]:
+    """The pairs by their ids, sorted: the cut may have made the vocabulary of items smaller."""
+    ids = of.user_vocabulary.names(users.numpy()), of.item_vocabulary.names(items.numpy())
+    return sorted(zip(*(column.tolist() for column in ids)))
 
 
 @pytest.mark.parametrize("name", SPLITS)
@@ -60,30 +70,84 @@ def test_every_split_partitions_and_masks_what_is_known(name, pairs, seed):
     interactions = table(pairs, seed, parts=name == "fixed")
     splitter = splits.build(name.split()[0], **SPLITS[name])
     try:
-        split = splitter.apply(interactions)
-    except EmptyDatasetError:
-        assert not (splitter.assign(interactions) == TRAIN).any()
+        parts = splitter.assign(interactions)
+        split = splitter.cut(interactions, parts)
+    except (ConfigError, EmptyDatasetError):
+        # The data is too small for the protocol; each of these errors has a test of its own.
         return
-    everything = set(zip(interactions.users.tolist(), interactions.items.tolist()))
-    train = set(zip(split.train.users.tolist(), split.train.items.tolist()))
-    valid = pairs_of(split.valid.users, split.valid.target) if split.valid else set()
-    test = pairs_of(split.test.users, split.test.target) if split.test else set()
-    assert train | valid | test == everything
-    assert len(train) + len(valid) + len(test) == len(everything)
+    assert (parts.dtype, parts.shape) == (torch.int8, (len(interactions),))
+    of_part = {
+        part: named(interactions.users[parts == part], interactions.items[parts == part], interactions)
+        for part in (TRAIN, VALID, TEST, FOLD_IN, UNUSED)
+    }
+    assert sorted(sum(of_part.values(), [])) == named(interactions.users, interactions.items, interactions)
+    assert named(split.train.users, split.train.items, split.train) == of_part[TRAIN]
     assert split.train.n_users == interactions.n_users
-    assert split.train.n_items == interactions.n_items
-    for holdout, known in ((split.valid, train), (split.test, train | valid)):
-        if holdout is not None:
-            asked = set(holdout.users.tolist())
-            assert pairs_of(holdout.users, holdout.history) == {pair for pair in known if pair[0] in asked}
-            assert bool((holdout.target.counts > 0).all())
-            assert holdout.n_without_target == interactions.n_users - len(asked)
+    strangers = splitter.folds_in(splitter.config)
+    if strangers:
+        assert set(split.train.item_vocabulary.ids) == {item for _, item in of_part[TRAIN]}
+        assert not {user for user, _ in of_part[TRAIN]} & {user for user, _ in of_part[VALID] + of_part[TEST]}
+    else:
+        assert split.train.n_items == interactions.n_items
+        assert not of_part[FOLD_IN]
+    for holdout, part, known in (
+        (split.valid, VALID, of_part[TRAIN] + of_part[FOLD_IN]),
+        (split.test, TEST, of_part[TRAIN] + of_part[FOLD_IN] + of_part[VALID]),
+    ):
+        if holdout is None:
+            assert not of_part[part]
+            continue
+        asked = {user for user, _ in of_part[part]}
+        target, history = holdout.target, holdout.history
+        assert named(holdout.users[target.row_of_each()], target.items, split.train) == of_part[part]
+        assert named(holdout.users[history.row_of_each()], history.items, split.train) == sorted(
+            pair for pair in known if pair[0] in asked
+        )
+        assert bool((target.counts > 0).all())
+        assert holdout.strangers == strangers
+        assert holdout.n_without_target == interactions.n_users - len(asked)
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_no_split_depends_on_the_seed_of_the_run(name):
+    interactions = table([(user, item) for user in range(12) for item in range(12)], parts=name == "fixed")
+    splitter = splits.build(name.split()[0], **SPLITS[name])
+    parts = splitter.assign(interactions)
+    torch.manual_seed(99)
+    assert torch.equal(splitter.assign(interactions), parts)
+
+
+@pytest.mark.parametrize("name", ["leave_one_out", "leave_k_out", "global_time", "global_time in windows"])
+def test_relabelling_permutes_a_split_by_time(name):
+    draw = torch.Generator().manual_seed(0)
+    pairs = torch.cartesian_prod(torch.arange(8), torch.arange(12))[torch.randperm(96, generator=draw)]
+    frames = []
+    for users, items in (
+        (torch.arange(8), torch.arange(12)),
+        (torch.randperm(8, generator=draw), torch.randperm(12, generator=draw)),
+    ):
+        frames.append(
+            pd.DataFrame(
+                {
+                    "user": users[pairs[:, 0]].numpy(),
+                    "item": items[pairs[:, 1]].numpy(),
+                    "timestamp": torch.arange(96).numpy() * 7,
+                }
+            )
+        )
+    splitter = splits.build(name.split()[0], **SPLITS[name])
+    in_time = []
+    for frame in frames:
+        interactions = Interactions.from_frame(frame)
+        in_time.append(splitter.assign(interactions)[interactions.timestamps.argsort()])
+    assert torch.equal(in_time[0], in_time[1])
+    assert len(in_time[0].unique()) > 1
 
 
 @SETTINGS
 @given(pairs=PAIRS, test=st.sampled_from([0.0, 0.1, 0.2, 0.5]), valid=st.sampled_from([0.0, 0.1, 0.5]))
 def test_random_takes_the_promised_number_from_each_user(pairs, test, valid):
-    interactions = table(pairs)
+    interactions = table([*pairs, *((8, item) for item in range(12))])
     parts = splits.build("random", test=test, valid=valid).assign(interactions)
     for user in by_user(interactions, parts):
         n_test = math.floor(test * len(user) + 0.5)
@@ -133,7 +197,7 @@ def test_random_draws_each_place_equally_often():
 
 def test_random_says_who_is_left_without_training(caplog):
     interactions = table([(0, 0), (1, 0), (1, 1), (1, 2)])
-    splits.build("random", test=0.5).assign(interactions)
+    splits.build("random", test=0.5, valid=0.0).assign(interactions)
     assert caplog.messages == ["split random: 1 users have no training interaction."]
 
 
@@ -167,16 +231,69 @@ def test_leave_one_out_by_hand_and_its_counts(caplog):
     split = splits.build("leave_one_out").apply(Interactions.from_frame(frame))
     items = split.train.item_vocabulary
 
-    def named(holdout):
+    def targets(holdout):
         return [
             (user, items.names(row.numpy()).tolist()) for user, row in zip(holdout.users.tolist(), rows(holdout.target))
         ]
 
-    assert named(split.test) == [(1, ["y"]), (2, ["w"])]
-    assert named(split.valid) == [(2, ["z"])]
+    assert targets(split.test) == [(1, ["y"]), (2, ["w"])]
+    assert targets(split.valid) == [(2, ["z"])]
     assert [items.names(row.numpy()).tolist() for row in rows(split.test.history)] == [["x"], ["x", "y", "z"]]
     assert [items.names(row.numpy()).tolist() for row in rows(split.valid.history)] == [["x", "y"]]
-    assert caplog.messages == ["split leave_one_out: 1 users have too few interactions for test, 2 for validation."]
+    assert caplog.messages == ["split: 1 users have too few interactions for test, 2 for validation."]
+
+
+@SETTINGS
+@given(pairs=PAIRS, k=st.integers(1, 4), by=st.sampled_from(["time", "random"]), valid=st.booleans())
+def test_leave_k_out_leaves_k_out_where_something_remains(pairs, k, by, valid):
+    interactions = table(pairs)
+    parts = splits.build("leave_k_out", k=k, by=by, valid=valid).assign(interactions)
+    for user in by_user(interactions, parts):
+        n_test = k if len(user) > k else 0
+        n_valid = k if valid and len(user) > 2 * k else 0
+        assert [user.count(TEST), user.count(VALID)] == [n_test, n_valid]
+        if by == "time":
+            assert user == [TRAIN] * (len(user) - n_test - n_valid) + [VALID] * n_valid + [TEST] * n_test
+
+
+def test_leave_one_out_is_leave_k_out_of_one():
+    interactions = table([(user, item) for user in range(8) for item in range(12)])
+    for options in ({}, {"valid": False}, {"by": "random", "seed": 4}):
+        parts = splits.build("leave_one_out", **options).assign(interactions)
+        assert torch.equal(parts, splits.build("leave_k_out", k=1, **options).assign(interactions))
+
+
+def test_leave_one_out_at_random_draws_each_place_equally_often():
+    interactions = table([(user, item) for user in range(200) for item in range(10)])
+    options = {"by": "random", "seed": 1}
+    parts = splits.build("leave_one_out", **options).assign(interactions)
+    for part in (TEST, VALID):
+        places = torch.nonzero(parts == part).flatten() % 10
+        # Binomial: mean 200 / 10, five standard deviations.
+        assert (torch.bincount(places, minlength=10) - 20).abs().max() < 5 * math.sqrt(200 * 0.1 * 0.9)
+    without = splits.build("leave_one_out", valid=False, **options).assign(interactions)
+    assert torch.equal(without == TEST, parts == TEST)
+    assert not torch.equal(parts, splits.build("leave_one_out", by="random", seed=2).assign(interactions))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "value"),
+    [
+        ("random", {"test": 0.1, "valid": 0.0}, "test = 0.1"),
+        ("random", {"test": 0.1, "scope": "global"}, "test = 0.1"),
+        ("random", {"test": 0.0, "valid": 0.01}, "valid = 0.01"),
+        ("fixed", {"valid": 0.1}, "valid = 0.1"),
+    ],
+)
+def test_a_share_that_gives_nothing_is_an_error(name, options, value):
+    frame = pd.DataFrame([("a", "x", 0), ("a", "y", 0), ("b", "x", 0)], columns=["user", "item", "part"])
+    option = value.partition(" ")[0]
+    text = (
+        f"split.{value}: not one of the 3 interactions falls to that part. "
+        f"Set a larger value, or split.{option}=0 to do without the part."
+    )
+    with pytest.raises(ConfigError, match="^" + re.escape(text) + "$"):
+        splits.build(name, **options).assign(Interactions.from_frame(frame, part="part"))
 
 
 def rows(histories):
@@ -239,7 +356,13 @@ def test_nothing_to_train_on_is_an_error():
         ("random", {"valid": -0.1}, "valid = -0.1: should be at least 0."),
         ("random", {"scope": "item"}, "scope = 'item': should be 'user' or 'global'."),
         ("fixed", {"valid": "some"}, "valid = 'some': should be a number."),
-        ("leave_one_out", {"test": 0.2}, "test = 0.2: no such option. Known: valid."),
+        ("leave_one_out", {"test": 0.2}, "test = 0.2: no such option. Known: by, seed, valid."),
+        ("leave_k_out", {"k": 0}, "k = 0: should be at least 1."),
+        (
+            "leave_k_out",
+            {"seed": 1},
+            "seed = 1: has no effect with by='time'; leave it out, or set by=random.",
+        ),
         ("none", {"seed": 1}, "seed = 1: no such option. Known: none."),
     ],
 )

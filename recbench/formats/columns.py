@@ -1,0 +1,123 @@
+"""Which columns are wanted of a file, and what is returned of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from recbench.errors import DataError
+
+Kind = Literal["id", "number", "whole", "text"]
+BadRows = Literal["error", "drop"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the resulting table.
+
+    Attributes:
+        name: Its name there, e.g. ``user``.
+        source: Its name in the file's header, or its position counted from 0.
+        kind: What it holds. ``id``: an opaque text, never empty, as a pandas categorical of str; ``number``:
+            float64, finite, written in decimal; ``whole``: int64, written as a whole number or, below 2**53, as
+            a fraction that is one (``881250949.0``); ``text``: str, as an object column.
+        optional: It is left out where the file lacks it, or where its place is taken by another column.
+        may_be_missing: An empty field is a missing value and no error: NaN, or ``<NA>`` in a nullable Int64.
+    """
+
+    name: str
+    source: str | int
+    kind: Kind
+    optional: bool = False
+    may_be_missing: bool = False
+
+    @property
+    def title(self) -> str:
+        """What messages call its values."""
+        return f"{self.name} id" if self.kind == "id" else self.name
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """What a file holds.
+
+    Attributes:
+        frame: One row a record that is kept, in the order of the file.
+        n_rows: Records in the file.
+        dropped: For each reason the number of records that are left out for it.
+        examples: For each reason that is a fault the first such record, as an error would tell it.
+    """
+
+    frame: pd.DataFrame
+    n_rows: int
+    dropped: Mapping[str, int]
+    examples: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n_accounted = len(self.frame) + sum(self.dropped.values())
+        assert self.n_rows == n_accounted, f"{self.n_rows} records, but {n_accounted} are read or dropped"
+
+
+def find(
+    path: Path, columns: Sequence[Column], names: Sequence[str], *, named: bool = True, otherwise: str = ""
+) -> dict[str, int]:
+    """Return the position in the file of each column that it has, by the column's name; no two share one.
+
+    Args:
+        path: The file, for messages.
+        columns: What is wanted.
+        names: The names in the file's header; where it has none, as many texts as it has columns.
+        named: Whether it has a header.
+        otherwise: What else can be done where a name is not in the header, a clause for the message.
+
+    Raises:
+        DataError: A column that is not optional is missing, a name occurs twice, or two columns are the same.
+    """
+    taken: dict[int, Column] = {}
+    # What is optional comes last, and is not there where its usual place holds something else.
+    for column in sorted(columns, key=lambda column: column.optional):
+        place = _place(path, column, names, named=named, otherwise=otherwise)
+        if place is None or (place in taken and column.optional):
+            continue
+        if place in taken:
+            other = taken[place]
+            raise DataError(
+                f"{path}: the {other.name} and the {column.name} are both the column {column.source!r}. "
+                f"Set dataset.{other.name} or dataset.{column.name} to another one."
+            )
+        taken[place] = column
+    places = {column.name: place for place, column in taken.items()}
+    return {column.name: places[column.name] for column in columns if column.name in places}
+
+
+def _place(path: Path, column: Column, names: Sequence[str], *, named: bool, otherwise: str) -> int | None:
+    """Return the position in the file of one column, None where it has none and need not."""
+    name, source = column.name, column.source
+    if isinstance(source, int):
+        if 0 <= source < len(names):
+            return source
+        if not column.optional:
+            raise DataError(
+                f"{path}: no column {source} for the {name}; the file has {len(names)} columns, "
+                f"0 to {len(names) - 1}. Set dataset.{name}=POSITION."
+            )
+        return None
+    if not named:
+        raise DataError(
+            f"{path}: no column {source!r} for the {name}: without a header columns have no names. "
+            f"Set dataset.{name}=POSITION, 0 is the first."
+        )
+    if names.count(source) == 1:
+        return names.index(source)
+    if source in names:
+        raise DataError(f"{path}, line 1: the column {source!r} occurs {names.count(source)} times.")
+    if not column.optional:
+        raise DataError(
+            f"{path}: no column {source!r} for the {name}; the file has: {', '.join(names)}. "
+            f"Set dataset.{name}=NAME{otherwise}."
+        )
+    return None

@@ -1,0 +1,104 @@
+"""Parquet, where pyarrow is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbench.errors import DataError
+from recbench.formats.columns import BadRows, Column, Read, find
+from recbench.formats.source import archive_of
+from recbench.formats.table import Cells, Table
+from recbench.progress import bar
+
+_BATCH_ROWS = 1 << 18
+
+
+def read_parquet(path: str | Path, columns: Sequence[Column], *, bad_rows: BadRows = "error") -> Read:
+    """Return the ``columns`` of a Parquet file; it is read in batches, never whole.
+
+    Ids and texts are strings or whole numbers, numbers may come as strings too. Null is a missing value.
+
+    Args:
+        path: A plain file.
+        columns: What is wanted of it.
+        bad_rows: Whether a row that is not as it should be is an error, or is left out, counted and logged.
+
+    Raises:
+        DataError: pyarrow is not installed, the file cannot be read, a column is missing, ambiguous or of a type that
+            its kind forbids; or, unless dropped, a value is not what its column holds. The message names the row,
+            counted from 0.
+        EmptyDatasetError: The file has no rows, or nothing but bad ones.
+    """
+    path = Path(path)
+    try:
+        import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+        import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:
+        raise DataError(
+            f"{path}: reading Parquet needs pyarrow, which is not installed. Run pip install pyarrow, or write the "
+            "table as CSV."
+        ) from None
+    if path.is_dir():
+        raise DataError(f"{path}: cannot be read (Is a directory).")
+    if archive_of(path):
+        raise DataError(f"{path}: Parquet is not read from within a zip archive. Unpack it first.")
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file.")
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            places = find(path, columns, schema.names)
+            present = [column for column in columns if column.name in places]
+            for column in present:
+                _check_type(path, column, schema.field(places[column.name]).type, pa.types)
+            table = Table(path, present, bad_rows)
+            start = 0
+            names = [schema.names[places[column.name]] for column in present]
+            batches = file.iter_batches(_BATCH_ROWS, columns=names)
+            for batch in bar(batches, f"reading {path.name}"):
+                cells = {column.name: _cells(batch.column(name)) for column, name in zip(present, names)}
+                table.add(cells, _Rows(start).where, len(batch))
+                start += len(batch)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0].rstrip('.')}).") from None
+    return table.finish()
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Where the rows of a batch are in the file."""
+
+    start: int
+
+    def where(self, row: int) -> str:
+        """Return the row as messages say it."""
+        return f"row {self.start + row}"
+
+
+def _check_type(path: Path, column: Column, kind: Any, types: Any) -> None:
+    """Refuse an Arrow type that the column's kind forbids; ``types`` is ``pyarrow.types``."""
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    allowed = types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind)
+    if column.kind in ("number", "whole"):
+        allowed = allowed or types.is_floating(kind) or types.is_decimal(kind)
+    if not allowed:
+        wanted = "numbers" if column.kind in ("number", "whole") else "strings or whole numbers"
+        raise DataError(
+            f"{path}: the column {column.source!r} for the {column.name} holds {kind}; it should hold {wanted}. "
+            "Convert it before writing the file."
+        )
+
+
+def _cells(array: Any) -> Cells:
+    """Return the fields of an Arrow array as they would be written in text."""
+    if hasattr(array, "dictionary"):
+        array = array.cast(array.type.value_type)
+    encoded = array.dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return Cells(codes, np.array([str(value) for value in encoded.dictionary.to_pylist()], dtype=object))

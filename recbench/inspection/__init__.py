@@ -1,0 +1,1 @@
+"""Looking at data: what a data set holds, what there is, and what is wrong with a file."""
