@@ -40,6 +40,12 @@ class Column:
         """What messages call its values."""
         return f"{self.name} id" if self.kind == "id" else self.name
 
+    def set_to(self, value: str) -> str:
+        """Return how another column is chosen, as messages say it: texts are declared, all others have an option."""
+        if self.kind == "text":
+            return f"Declare {{name: {self.name}, column: {value}, ...}}"
+        return f"Set dataset.{self.name}={value}"
+
 
 @dataclass(frozen=True, eq=False)
 class Read:
@@ -85,9 +91,11 @@ def find(
             continue
         if place in taken:
             other = taken[place]
+            remedy = f"Set dataset.{other.name} or dataset.{column.name} to another one."
+            if "text" in (column.kind, other.kind):
+                remedy = "Each declared column should be another one, and none that of the ids."
             raise DataError(
-                f"{path}: the {other.name} and the {column.name} are both the column {column.source!r}. "
-                f"Set dataset.{other.name} or dataset.{column.name} to another one."
+                f"{path}: the {other.name} and the {column.name} are both the column {column.source!r}. {remedy}"
             )
         taken[place] = column
     places = {column.name: place for place, column in taken.items()}
@@ -103,21 +111,24 @@ def _place(path: Path, column: Column, names: Sequence[str], *, named: bool, oth
         if not column.optional:
             raise DataError(
                 f"{path}: no column {source} for the {name}; the file has {len(names)} columns, "
-                f"0 to {len(names) - 1}. Set dataset.{name}=POSITION."
+                f"0 to {len(names) - 1}. {column.set_to('POSITION')}."
             )
         return None
     if not named:
         raise DataError(
             f"{path}: no column {source!r} for the {name}: without a header columns have no names. "
-            f"Set dataset.{name}=POSITION, 0 is the first."
+            f"{column.set_to('POSITION')}, 0 is the first."
         )
     if names.count(source) == 1:
         return names.index(source)
     if source in names:
-        raise DataError(f"{path}, line 1: the column {source!r} occurs {names.count(source)} times.")
+        raise DataError(
+            f"{path}, line 1: the column {source!r} occurs {names.count(source)} times. "
+            f"{column.set_to('POSITION')}, 0 is the first."
+        )
     if not column.optional:
         raise DataError(
             f"{path}: no column {source!r} for the {name}; the file has: {', '.join(names)}. "
-            f"Set dataset.{name}=NAME{otherwise}."
+            f"{column.set_to('NAME')}{otherwise if column.kind != 'text' else ''}."
         )
     return None

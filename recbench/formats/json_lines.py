@@ -55,7 +55,7 @@ def read_json_lines(
         if not isinstance(column.source, str):
             raise DataError(
                 f"{path}: no column {column.source} for the {column.name}: JSON objects have keys and no positions. "
-                f"Set dataset.{column.name}=KEY."
+                f"{column.set_to('KEY')}."
             )
     table: Table | None = None
     waiting: list[_Block] = []

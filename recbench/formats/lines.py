@@ -102,11 +102,13 @@ def _decoded(path: Path, encoding: str, *, progress: bool) -> Iterator[str]:
             f"{path}: {encoding!r} is no encoding that Python knows. Write e.g. utf-8 or latin-1."
         ) from None
     other = "latin-1" if codecs.lookup(encoding).name == "utf-8" else "utf-8"
-    remedy = f"Set dataset.encoding={other} if the file is written so."
     n_bytes, n_ends, start = 0, {"\n": 0, "\r": 0}, True
     source = blocks(path, progress=progress)
     while True:
         block = next(source, b"")
+        if start and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            other = "utf-16"
+        remedy = f"Set dataset.encoding={other} if the file is written so."
         n_pending = len(decoder.getstate()[0])
         try:
             try:

@@ -129,7 +129,7 @@ def test_missing_column_lists_the_present_ones_and_the_key(tmp_path):
     refuses(
         tmp_path,
         "user\titem\titem\na\tx\ty\n",
-        "PATH, line 1: the column 'item' occurs 2 times.",
+        "PATH, line 1: the column 'item' occurs 2 times. Set dataset.item=POSITION, 0 is the first.",
         optional=("item", *OPTIONAL),
     )
 
