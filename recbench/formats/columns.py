@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Literal
 import pandas as pd
 
 from recbench.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 Kind = Literal["id", "number", "whole", "text"]
 BadRows = Literal["error", "drop"]
@@ -99,6 +102,16 @@ def find(
             )
         taken[place] = column
     places = {column.name: place for place, column in taken.items()}
+    absent = [column.name for column in columns if column.name not in places]
+    unread = [name for place, name in enumerate(names) if place not in taken]
+    if absent and unread and named:
+        logger.info(
+            "%s: is read without %s, and without what it has as %s. Set dataset.%s=NAME where it is one of these.",
+            path,
+            " and ".join(absent),
+            ", ".join(map(repr, unread)),
+            absent[0],
+        )
     return {column.name: places[column.name] for column in columns if column.name in places}
 
 

@@ -34,7 +34,7 @@ _NAMES = {
     "articleid song songid track trackid artist artistid business businessid sku game gameid show showid",
     "rating": "rating ratings score scores stars star overall value vote grade mark preference count plays",
     "timestamp": "timestamp time ts date datetime unixreviewtime unixtime ratedat createdat eventtime day epoch "
-    "seconds milliseconds",
+    "seconds milliseconds when",
 }
 _ROLE_OF = {name: role for role, names in _NAMES.items() for name in names.split()}
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T]\d.*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}([ T]\d.*)?")

@@ -522,3 +522,16 @@ def test_repeats_that_are_kept_may_lie_in_two_parts(tmp_path):
     split = build_split("fixed").apply(kept)
     assert split.test.target.items.tolist() == [0]
     assert split.train.popularity.tolist() == [2, 1]
+
+
+def test_columns_that_are_not_read_are_told_where_an_optional_one_is_missing(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "recbench")
+    path = written(tmp_path, "r.csv", "user,item,stars\na,x,5\n")
+    datasets.build("files", interactions=path).load()
+    assert caplog.messages == [
+        f"{path}: is read without rating and timestamp, and without what it has as 'stars'. "
+        "Set dataset.rating=NAME where it is one of these."
+    ]
+    caplog.clear()
+    datasets.build("files", interactions=written(tmp_path, "s.csv", "user,item\na,x\n")).load()
+    assert caplog.messages == []
