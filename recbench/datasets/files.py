@@ -88,7 +88,10 @@ class FilesConfig(DatasetConfig):
     """Column of the ratings. Null: ``rating``, or 2 without header, where the file has it for nothing else."""
 
     timestamp: Place = None
-    """Column of the timestamps, whole seconds. Null: ``timestamp``, or 3 without header, alike."""
+    """Column of the timestamps, whole numbers. Null: ``timestamp``, or 3 without header, alike."""
+
+    time: Literal["seconds", "rank"] = "seconds"
+    """What the timestamps are: seconds, or the rank within each user, which says nothing across users."""
 
     delimiter: str | None = Field(None, min_length=1)
     """Between fields: comma, tab, semicolon, pipe, space, or the characters. Null: by the format."""
@@ -241,6 +244,7 @@ class Files(Dataset):
             items=self._read_table(config.items, "item", config.item_columns),
             user_columns=config.user_columns,
             item_columns=config.item_columns,
+            time=config.time,
             candidates=negatives,
             provenance=tuple(
                 Stage(f"read {path}", Counts(read.n_rows), Counts(len(read.frame)), read.dropped)

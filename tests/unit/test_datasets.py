@@ -535,3 +535,11 @@ def test_columns_that_are_not_read_are_told_where_an_optional_one_is_missing(tmp
     caplog.clear()
     datasets.build("files", interactions=written(tmp_path, "s.csv", "user,item\na,x\n")).load()
     assert caplog.messages == []
+
+
+def test_ranks_are_no_times(tmp_path):
+    path = written(tmp_path, "r.csv", "user,item,timestamp\na,x,0\na,y,1\nb,x,0\nb,z,1\n")
+    ranked = datasets.build("files", interactions=path, time="rank").load()
+    assert ranked.time == "rank"
+    with pytest.raises(ConfigError, match="ranks within each user"):
+        build_split("global_time").apply(ranked)
