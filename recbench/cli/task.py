@@ -9,7 +9,7 @@ import secrets
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recbench import configuration, experiment, plugins, repeat
 from recbench.configuration import ExperimentConfig, Resolved
+from recbench.datasets import DatasetConfig
 from recbench.errors import ConfigError, DataError, DivergedError, RunError, StorageError
 from recbench.experiment import Prepared
 from recbench.files import read_json
@@ -29,7 +30,6 @@ from recbench.resources import available_cores, resolve_device
 logger = logging.getLogger(__name__)
 
 _SLUG_LENGTH = 48
-_FILES_OF_DATA = ("interactions", "train", "valid", "test", "path")
 _TELLING = ("model", "trainer", "negatives", "split")
 _prepared: dict[Any, Prepared] = {}
 
@@ -142,8 +142,9 @@ def why_not_done(folder: Path, config: ExperimentConfig) -> str | None:
 
 def _files_of_data(config: ExperimentConfig) -> list[Path]:
     """Return the files and folders that the user named as the data and that are there, and what is in the folders."""
-    named = [getattr(config.dataset, option, None) for option in _FILES_OF_DATA]
-    found = [path for path in map(Path, filter(None, named)) if path.exists()]
+    candidates = config.evaluation.candidates_path
+    named = [*cast(DatasetConfig, config.dataset).files, *([] if candidates is None else [Path(candidates)])]
+    found = [path for path in named if path.exists()]
     return found + [file for folder in found if folder.is_dir() for file in sorted(folder.iterdir()) if file.is_file()]
 
 

@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from itertools import takewhile
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -105,6 +106,11 @@ class DatasetConfig(Config):
         duplicates = () if self._treats_duplicates else (DuplicatesConfig(keep=self.duplicates),)
         rating = () if self.min_rating is None else (RatingConfig(min=self.min_rating),)
         return (*first, *duplicates, *rating, *self.clean[len(first) :])
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files and folders of the user's own that are read."""
+        return ()
 
     @property
     def tolerates(self) -> frozenset[str]:

@@ -186,6 +186,15 @@ class FilesConfig(DatasetConfig):
         named = {TRAIN: self.train, VALID: self.valid, TEST: self.test}
         return {part: path for part, path in named.items() if path is not None}
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that are read, archives instead of their members."""
+        vectors = [one.path for one in (*self.user_columns, *self.item_columns) if isinstance(one, VectorConfig)]
+        named = [*self.paths.values(), self.negatives, self.users, self.items, *vectors]
+        paths = [Path(name) for name in named if name is not None]
+        paths += [ids for path in paths if (ids := path.with_suffix(".ids.txt")).exists()]
+        return tuple(archive_of(path) or path for path in paths)
+
     def format_of(self, path: str) -> str | None:
         """Return the name of the format of ``path``, None where it is delimited in its own way."""
         return format_of(path) if self.format == "auto" else self.format
@@ -254,12 +263,7 @@ class Files(Dataset):
 
     def contents(self) -> tuple[str, ...] | None:
         """Return the SHA-256 of each file that is read, None where one is not there."""
-        config = self.config
-        vectors = [one.path for one in (*config.user_columns, *config.item_columns) if isinstance(one, VectorConfig)]
-        named = [*config.paths.values(), config.negatives, config.users, config.items, *vectors]
-        paths = [Path(name) for name in named if name is not None]
-        paths += [ids for path in paths if (ids := path.with_suffix(".ids.txt")).exists()]
-        files = [archive_of(path) or path for path in paths]
+        files = self.config.files
         return tuple(map(digest, files)) if all(file.is_file() for file in files) else None
 
     def _read_table(self, path: str | None, kind: str, declared: tuple[FeatureConfig, ...]) -> pd.DataFrame | None:

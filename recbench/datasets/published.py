@@ -6,6 +6,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,11 @@ class PublishedConfig(DatasetConfig):
 
     path: str | None = None
     """A folder or zip archive that holds the files; null looks in the cache, the mirror and the network."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The folder or archive that the user names."""
+        return () if self.path is None else (Path(self.path),)
 
 
 class PublishedDataset(Dataset):
