@@ -24,7 +24,7 @@ from torch import Tensor
 
 from recbench.data import Counts, Histories, Interactions, Stage, Vocabulary
 from recbench.data.cache import cache_folder, locked
-from recbench.data.checksums import checked, record
+from recbench.data.checksums import RECORD, checked, record
 from recbench.data.feature_config import KINDS, FeatureConfig
 from recbench.errors import DataError
 from recbench.source_code import source_code_sha256
@@ -87,6 +87,7 @@ def stored(key: str, make: Callable[[], Loaded]) -> Loaded:
     if len(loaded.interactions) >= MIN_INTERACTIONS:
         arrays: dict[str, np.ndarray] = {}
         meta = {"loaded": _packed(loaded, arrays), "warnings": warnings.heard}
+        meta["files"] = [_META, *(f"{name}.npy" for name in arrays)]
         try:
             _keep(folder, meta, arrays)
         except DataError as error:
@@ -124,6 +125,9 @@ def _read(folder: Path) -> Loaded:
     try:
         names = checked(folder)
         meta = json.loads((folder / _META).read_text(encoding="utf-8"))
+        # A column that the checksums had lost would pass for one that the data has not.
+        if set(names) != set(meta["files"]):
+            raise DataError(f"{RECORD} does not list all files")
         arrays = {
             name.removesuffix(".npy"): np.load(folder / name, allow_pickle=False) for name in names if name != _META
         }

@@ -20,6 +20,7 @@ from recbench.data import UNUSED, Interactions
 from recbench.data.cache import cache_folder
 from recbench.errors import DataError, StorageError
 from recbench.files import replacing
+from recbench.source_code import source_code_sha256
 from recbench.splits.base import Splitter
 
 logger = logging.getLogger(__name__)
@@ -31,8 +32,9 @@ _NOT_KEPT = ("fixed", "none")
 def assigned(splitter: Splitter, name: str, interactions: Interactions) -> Tensor:
     """Return the part of each interaction, (N,) int8: what is kept, or else what the protocol assigns.
 
-    They are kept in the cache folder under a hash of the data, the protocol with its options, and the source file
-    that defines it. Where the cache cannot be written to, a warning says so and nothing is kept.
+    They are kept in the cache folder under a hash of the data, what its timestamps are, the protocol with its options,
+    and the sources of recbench's splits and of the file that defines it. Where the cache cannot be written to, a
+    warning says so and nothing is kept.
 
     Args:
         splitter: The protocol.
@@ -48,7 +50,8 @@ def assigned(splitter: Splitter, name: str, interactions: Interactions) -> Tenso
     if name in _NOT_KEPT or source is None:
         return splitter.assign(interactions)
     options = json.dumps(splitter.config.model_dump(mode="json"), sort_keys=True)
-    identity = (str(_VERSION), interactions.fingerprint, name, options, Path(source).read_text(encoding="utf-8"))
+    code = source_code_sha256("recbench.splits"), Path(source).read_text(encoding="utf-8")
+    identity = (str(_VERSION), interactions.fingerprint, interactions.time, name, options, *code)
     key = hashlib.sha256("\x1e".join(identity).encode()).hexdigest()
     path = cache_folder() / "splits" / f"{key}.npz"
     if path.is_file():

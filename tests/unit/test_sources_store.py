@@ -174,6 +174,17 @@ def test_the_warning_about_damage_names_the_file(cache, caplog):
     assert caplog.messages[0].startswith(f"{cache / 'k'}: meta.json has the SHA-256 ")
 
 
+@pytest.mark.parametrize("lost", ["", "ratings.npy"])
+def test_checksums_that_lost_lines_lose_no_column(cache, caplog, lost):
+    """Without its line the column of ratings would be absent, and nothing would say so."""
+    caplog.set_level(logging.WARNING, "recbench")
+    stored("k", everything)
+    path = cache / "k" / "SHA256SUMS"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if lost and lost not in line))
+    same(stored("k", everything), everything())
+    assert caplog.messages == [f"{cache / 'k'}: SHA256SUMS does not list all files. The data is read anew."]
+
+
 def test_warnings_and_stages_are_told_each_time(caplog):
     caplog.set_level(logging.DEBUG, "recbench")
 

@@ -14,7 +14,7 @@ import torch
 
 from recbench import splits
 from recbench.data import Interactions
-from recbench.errors import DataError
+from recbench.errors import ConfigError, DataError
 from recbench.splits.store import assigned
 
 
@@ -80,6 +80,13 @@ def test_data_options_seed_and_name_each_have_their_own(kept):
     assert len(list(kept.iterdir())) == 6
     assigned(splits.build("random"), "another_of_the_same_file", data())
     assert len(list(kept.iterdir())) == 7
+
+
+def test_times_kept_as_seconds_are_refused_as_ranks(kept):
+    frame = pd.DataFrame({"user": ["a"] * 10, "item": range(10), "timestamp": range(10)})
+    assign("global_time", Interactions.from_frame(frame, time="seconds"))
+    with pytest.raises(ConfigError, match="the timestamps of this data are ranks within each user"):
+        assign("global_time", Interactions.from_frame(frame, time="rank"))
 
 
 def test_what_needs_no_draw_is_not_kept(kept):
