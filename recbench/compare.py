@@ -30,7 +30,7 @@ N_METRICS_SHOWN = 4
 
 # What a configuration may have as it likes without being another one; the data is compared by its fingerprint.
 _INDIFFERENT = frozenset(
-    {"dataset", "tracking", "seed", "device", "threads", "label", "experiment", "evaluation.same_item"}
+    {"dataset", "tracking", "seed", "device", "threads", "label", "experiment", "published", "evaluation.same_item"}
 )
 
 

@@ -9,14 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from recbench import datasets, models, negatives, plugins, splits, trainers
+from recbench.cleaning.normalise import NormaliseConfig
+from recbench.cleaning.written import described
+from recbench.datasets import DatasetConfig
 from recbench.errors import ConfigError
 from recbench.evaluation import EvaluationConfig
 from recbench.models import Model
 from recbench.nn.losses import losses
-from recbench.options import Config, did_you_mean
+from recbench.options import Config, NestedMistakes, did_you_mean
+from recbench.published import Published
 from recbench.registry import Entry, Registry
 from recbench.splits import Splitter
 from recbench.tracking import TrackingConfig
@@ -38,6 +42,13 @@ def _check_device(name: str) -> str:
     return name
 
 
+def _checked_published(value: Any) -> Any:
+    faults = Published.faults(value) if isinstance(value, Mapping) else {}
+    if faults:
+        raise NestedMistakes(f".{line}" for lines in faults.values() for line in lines.split("\n"))
+    return value
+
+
 class Settings(Config):
     """Options of the run itself, at the top level of a configuration."""
 
@@ -55,6 +66,9 @@ class Settings(Config):
 
     experiment: str | None = None
     """Set by ``experiment=NAME``: the citable configuration that this run belongs to."""
+
+    published: Annotated[Published | None, BeforeValidator(_checked_published)] = None
+    """Set by the file of an experiment: what was published on it."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +122,7 @@ class ExperimentConfig:
     def identity(self) -> str:
         """SHA-256 of everything in the configuration that can change a number of the run."""
         plain = self.to_dict()
-        for name in ("tracking", "label", "experiment"):
+        for name in ("tracking", "label", "experiment", "published"):
             del plain[name]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
@@ -292,6 +306,20 @@ def _sampler_defaults(model: type[Model], name: str) -> Config:
     entry = negatives.registry.entry(name)
     wishes = {key: value for key, value in model.negatives_defaults.items() if key in entry.options.model_fields}
     return entry.configure(wishes)
+
+
+def without_effect(config: ExperimentConfig) -> tuple[str, ...]:
+    """Return a sentence for each step of cleaning that changes nothing of what the model learns and predicts."""
+    model = models.registry.entry_of(config.model)
+    if not isinstance(config.dataset, DatasetConfig) or _class_of(model).predicts_ratings(config.model):
+        return ()
+    loss = f" with loss {config.model.loss!r}" if hasattr(config.model, "loss") else ""
+    return tuple(
+        f"the cleaning step {described(step)} has no effect: model {model.name!r}{loss} learns from no ratings. "
+        "Leave it out."
+        for step in config.dataset.steps
+        if isinstance(step, NormaliseConfig)
+    )
 
 
 def _check_together(config: ExperimentConfig) -> None:

@@ -15,6 +15,23 @@ class BadRowError(DataError):
     """A row of a file is not what its columns should hold."""
 
 
+class EncodingError(DataError):
+    """The bytes of a file are not of the encoding that was to be read.
+
+    Attributes:
+        what: The sentence without what to do.
+        likely: The encoding that it may be instead.
+    """
+
+    def __init__(self, what: str, likely: str) -> None:
+        self.what, self.likely = what, likely
+        super().__init__(self.told("dataset.encoding"))
+
+    def told(self, option: str) -> str:
+        """Return the message where another option sets the encoding."""
+        return f"{self.what} Set {option}={self.likely} if the file is written so."
+
+
 class EmptyDatasetError(DataError):
     """No interaction is left. The message gives the counts after each step."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recbench import datasets, models, negatives, splits, trainers
 from recbench.candidates import CandidateSet
 from recbench.cleaning.run import clean_after_split
-from recbench.configuration import ExperimentConfig
+from recbench.configuration import ExperimentConfig, without_effect
 from recbench.data import Split
 from recbench.evaluation import Part, Report, candidate_sets, evaluate, with_candidates
 from recbench.leaks import Leaks, leaks
@@ -19,6 +19,7 @@ from recbench.models import Model
 from recbench.progress import bars
 from recbench.report import RunFolder
 from recbench.resources import peak_memory_bytes, reset_peak_memory, resolve_device, torch_settings
+from recbench.splits.stage import split_stage
 from recbench.splits.store import assigned
 from recbench.trainers import FitResult
 
@@ -31,12 +32,14 @@ class Prepared:
 
     Attributes:
         data_fingerprint: Of the whole data set as it was loaded.
+        verified: Whether someone has checked the data set's reader against the files; None where none were published.
         split: Its parts, with candidates where there are any.
         leaks: What of the answers is known in training; None where nothing is asked.
         candidates: The candidates by part; none where all items are ranked.
     """
 
     data_fingerprint: str
+    verified: bool | None
     split: Split
     leaks: Leaks | None
     candidates: Mapping[str, CandidateSet]
@@ -93,6 +96,8 @@ def run(
     record = RunFolder(Path(folder), config, device, tuple(not_applicable)) if folder is not None else None
     with torch_settings(config.settings.threads, device), record or nullcontext(), bars(progress):
         reset_peak_memory(device)
+        for sentence in without_effect(config):
+            logger.warning("%s", sentence)
         prepared = prepared or prepare(config)
         split = prepared.split
         model = models.registry.make(config.model, split.train, config.seed).to(device)
@@ -132,10 +137,21 @@ def prepare(config: ExperimentConfig) -> Prepared:
     dataset = datasets.registry.make(config.dataset)
     splitter, name = splits.registry.make(config.split), splits.registry.entry_of(config.split).name
     interactions = dataset.load()
-    finished = clean_after_split(interactions, assigned(splitter, name, interactions), dataset.after_split)
+    if interactions.parts is not None and name != "fixed":
+        logger.warning(
+            "split %s: shares out all parts of the data anew. To take the split that the data comes with: split=fixed.",
+            name,
+        )
+    if interactions.candidates is not None and config.evaluation.candidates != "published":
+        logger.info("negatives that the data comes with are not used. To rank them: evaluation.candidates=published.")
+    parts = assigned(splitter, name, interactions)
+    stage = split_stage(f"split {name}", interactions, parts)
+    logger.info("%s", stage)
+    shared_out = replace(interactions, provenance=(*interactions.provenance, stage))
+    finished = clean_after_split(shared_out, parts, dataset.after_split)
     split = splitter.cut(finished.interactions, finished.parts)
     leaked = leaks(split, config.evaluation.same_item)
     if leaked is not None:
         logger.log(logging.WARNING if leaked.seen_pairs.n else logging.INFO, "split %s: %s", name, leaked.sentence)
     candidates = candidate_sets(split, config.evaluation)
-    return Prepared(interactions.fingerprint, with_candidates(split, candidates), leaked, candidates)
+    return Prepared(interactions.fingerprint, dataset.verified, with_candidates(split, candidates), leaked, candidates)

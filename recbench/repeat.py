@@ -37,6 +37,7 @@ def overrides(config: ExperimentConfig) -> list[str]:
     plain = {"model": plain["model"], **plain}
     usual = _usual(config, plain) if config.settings.experiment is None else {}
     words = []
+    del plain["published"]  # The experiment's file has it.
     for key, value in plain.items():
         before = usual.get(key)
         if isinstance(value, Mapping):

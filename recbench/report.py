@@ -58,7 +58,7 @@ _NOTHING_KNOWN: dict[str, Any] = {
     "n_users_without_target": {},
     "tie_rate": {},
     "seconds": {"fit": None, "evaluate": None},
-    "data": {"steps": []},
+    "data": {"verified": None, "steps": []},
     "leaks": None,
     "candidates": None,
     "fingerprints": {"data": None, "features": None, "split": None, "candidates": None},
@@ -237,7 +237,10 @@ class RunFolder:
                 "evaluate": sum(report.seconds for report in reports.values()),
             },
             "peak_memory_bytes": outcome.peak_memory_bytes,
-            "data": {"steps": [stage.to_dict() for stage in split.train.provenance]},
+            "data": {
+                "verified": outcome.prepared.verified,
+                "steps": [stage.to_dict() for stage in split.train.provenance],
+            },
             "leaks": None if leaks is None else leaks.to_dict(),
             "candidates": {
                 "kind": self.config.evaluation.candidates,

@@ -10,6 +10,7 @@ import pandas as pd
 from recbench.cleaning import Applied, Step, StepConfig, register
 from recbench.cleaning.base import codes
 from recbench.errors import DataError
+from recbench.text import shortened
 
 Keep = Literal["last", "first", "sum", "keep", "error"]
 
@@ -64,9 +65,10 @@ class Duplicates(Step):
             return Applied(table, {"rows that repeat a pair": n_repeats})
         if keep == "error":
             user, item = divmod(int(ordered[1:][repeated][0]), n_items)
+            user_id, item_id = table["user"].cat.categories[user], table["item"].cat.categories[item]
             raise DataError(
-                f"user {table['user'].cat.categories[user]!r} and item {table['item'].cat.categories[item]!r} occur "
-                f"together more than once ({n_repeats:,} rows too many). Say what becomes of repeats: "
+                f"user {shortened(user_id)!r} and item {shortened(item_id)!r} occur together more than once "
+                f"({n_repeats:,} rows too many). Say what becomes of repeats: "
                 "dataset.duplicates=last, first, sum or keep."
             )
         # Only the rows of repeated pairs are looked at, mostly few of a large table.

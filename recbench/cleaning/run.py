@@ -111,10 +111,10 @@ def _run(step: Step, name: str, table: pd.DataFrame, time: Time, stages: list[St
     _check_fits(step, name, table, time)
     before = stages[-1].after if stages else _counts(table)
     applied = step.apply(table)
-    stage = Stage(name, before, _counts(applied.table), applied.details)
+    stage = Stage(name, before, _counts(applied.table), applied.details, asked=not step.unasked)
     stages.append(stage)
     lost = stage.before.n_interactions - stage.after.n_interactions
-    level = logging.WARNING if step.unasked and lost else logging.DEBUG if step.unasked else logging.INFO
+    level = logging.INFO if stage.asked else logging.WARNING if lost else logging.DEBUG
     logger.log(level, "%s", stage)
     if applied.table.empty:
         lines = "".join(f"\n  {stage}" for stage in stages)

@@ -37,7 +37,9 @@ Steps = Annotated[tuple[StepConfig, ...], _Written()]
 def described(step: StepConfig) -> str:
     """Return a step in short, with what is set of it: ``k_core(users=5, items=5)``."""
     options = step.model_dump(mode="json", exclude={"after_split"}, exclude_none=True)
-    return f"{registry.entry_of(step).name}({', '.join(f'{name}={value}' for name, value in options.items())})"
+    # A switch is named where it is on.
+    texts = [name if value is True else f"{name}={value}" for name, value in options.items() if value is not False]
+    return f"{registry.entry_of(step).name}({', '.join(texts)})"
 
 
 def _plain(steps: tuple[StepConfig, ...]) -> list[dict[str, Any]]:

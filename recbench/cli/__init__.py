@@ -14,6 +14,7 @@ from recbench.options import did_you_mean
 COMMANDS = {
     "run": ("run", "run one experiment, or with -m a sweep"),
     "compare": ("compare", "compare finished runs in a table"),
+    "reproduce": ("reproduce", "run published tables, and say number by number whether they hold"),
     "recommend": ("recommend", "recommend items with a finished run"),
     "list": ("listing", "list models, datasets, splits, trainers, negatives, metrics, losses, optimizers"),
     "data": ("data", "list, fetch and describe data sets, and check a file of yours"),
@@ -43,6 +44,10 @@ then:
   recbench compare outputs/sweeps/5e1f0c2a  a row a configuration, mean and deviation over seeds
   recbench recommend outputs/.../RUN --user 42
   recbench board outputs
+
+published numbers:
+  recbench reproduce                        the tables, and what each needs
+  recbench reproduce mcrec ease             a row of one, beside what was published
 
 what there is to choose from:
   recbench list models

@@ -11,6 +11,7 @@ from recbench.cli import COMMANDS
 from recbench.cli.composition import hydra_session
 from recbench.cli.data import COMMANDS as ABOUT_DATA
 from recbench.cli.overrides import CONFIG
+from recbench.cli.reproduce import published_tables
 
 _LINE = "COMP_LINE"
 
@@ -19,6 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     """Print what the shell is to evaluate (``install=SHELL``, ``uninstall=SHELL``) or to offer (``query=SHELL``)."""
     line = os.environ.get(_LINE, "")
     words = line.split()
+    finished = words[2:] if line.endswith(" ") else words[2:-1]
     if not any(argument.startswith("query=") for argument in arguments):
         _ask_hydra(arguments)
     elif len(words) < 2 or (len(words) == 2 and not line.endswith(" ")):
@@ -31,8 +33,11 @@ def main(arguments: Sequence[str]) -> int:
             _ask_hydra(arguments, *folders[-1:])
     elif words[1] == "list":
         print(" ".join(plugins.FAMILIES))
+    elif words[1] == "reproduce":
+        with hydra_session() as session:
+            tables = published_tables(session)
+        print(" ".join(tables.get(finished[0], ()) if finished else tables))
     elif words[1] == "data":
-        finished = words[2:] if line.endswith(" ") else words[2:-1]
         if not finished:
             print(" ".join(ABOUT_DATA))
         elif finished in (["fetch"], ["describe"]):

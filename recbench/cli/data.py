@@ -13,8 +13,8 @@ from recbench.cli import Mistakes
 from recbench.cli.arguments import Parser
 from recbench.cli.composition import hydra_session, make_plan
 from recbench.cli.overrides import Overrides
-from recbench.data.cache import obtain
 from recbench.datasets import Dataset
+from recbench.datasets.published import PublishedDataset
 from recbench.errors import ConfigError
 from recbench.files import replacing
 from recbench.inspection import catalog, describe
@@ -67,15 +67,9 @@ def _fetch(arguments: Sequence[str]) -> int:
     plugins.load(given.plugin)
     dataset = _dataset(given.name, given.overrides, given.config_dir)
     name, card = datasets.registry.entry_of(dataset.config).name, dataset.card
-    if not card.places:
+    if not isinstance(dataset, PublishedDataset):
         raise ConfigError(f"data set {name!r} has no files to fetch: it is generated, or your own.")
-    found = obtain(
-        name,
-        card.places,
-        licence=card.licence,
-        homepage=card.homepage,
-        path=getattr(dataset.config, "path", None),
-    )
+    found = dataset.found
     print(f"{name} is in {found.folder}:")
     for file in found.files:
         print(f"  {file.name}  {(found.folder / file.name).stat().st_size:,} bytes")
@@ -93,7 +87,7 @@ def _describe(arguments: Sequence[str]) -> int:
     dataset = _dataset(given.name, given.overrides, given.config_dir)
     interactions = dataset.load()
     name = datasets.registry.entry_of(dataset.config).name
-    description = describe.describe(name, dataset.card, interactions)
+    description = describe.describe(name, dataset.card, interactions, dataset.verified)
     if given.html is None:
         print(describe.render(description, given.format))
         return 0

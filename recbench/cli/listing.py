@@ -13,6 +13,7 @@ from typing import Any
 
 from recbench import plugins
 from recbench.cli.arguments import Parser
+from recbench.data.places import Place
 from recbench.errors import ConfigError
 from recbench.options import Config, did_you_mean
 from recbench.registry import Entry
@@ -111,6 +112,8 @@ def _plain(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, tuple):
         return "; ".join(map(_plain, value))
+    if isinstance(value, Place):
+        return f"{value} (verified: {_plain(value.verified)})"
     return str(value)
 
 

@@ -58,8 +58,11 @@ class Overrides:
         _refuse_misplaced_files(self.repository.get_sources())
 
     def choices(self, group: str) -> list[str]:
-        """Return what can be chosen in ``group``; nothing where it is no group."""
-        return self.repository.get_group_options(group)
+        """Return what can be chosen in ``group``, in its folders too; nothing where it is no group."""
+        found = self.repository.get_group_options(group)
+        for folder in self.repository.get_group_options(group, ObjectType.GROUP):
+            found += [f"{folder}/{name}" for name in self.choices(f"{group}/{folder}")]
+        return found
 
     def is_group(self, key: str) -> bool:
         """Return whether ``key`` chooses a file or a registered part."""
@@ -133,9 +136,10 @@ class Overrides:
 
     def _no_such_choice(self, group: str, name: object, known: Sequence[str]) -> str:
         kind = PARTS[group].kind if group in PARTS else group
+        shown = [choice for choice in known if not choice.rpartition("/")[2].startswith("_")]
         if isinstance(name, str):
-            return f"no {kind} {name!r}. {did_you_mean(name, known)}"
-        return f"{group} = {name!r}: should be one name. {did_you_mean(str(name), known)}"
+            return f"no {kind} {name!r}. {did_you_mean(name, shown)}"
+        return f"{group} = {name!r}: should be one name. {did_you_mean(str(name), shown)}"
 
 
 def _refuse_misplaced_files(sources: Iterable[ConfigSource]) -> None:

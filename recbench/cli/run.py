@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ A value with commas is a sweep, one in brackets a list. A text with '=', bracket
 English has quotes of its own: 'dataset.interactions="/data/a=b.csv"'. Hydra's own flags --cfg, --resolve, --package,
 --info and --hydra-help do what they do in Hydra.
 """
-_EXIT_CODES = {"failed": 1, "mistake": 2, "diverged": 3}
+EXIT_CODES = {"failed": 1, "mistake": 2, "diverged": 3}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -64,18 +64,12 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         if not plan.multirun:
             _refuse_occupied(plan.folder)
-        _make(plan)
-        with plugins.told_to_workers(given.plugin), _told_config_dir(given.config_dir), _terminate_as_interrupt():
-            try:
-                ends = _start(session, plan, quiet=given.quiet)
-            except KeyboardInterrupt:
-                print(f"interrupted; what is done so far is in {plan.folder}", file=sys.stderr)
-                raise
+        ends = launch(session, plan, given)
     if plan.multirun:
         _summarise_sweep(plan, ends)
     else:
         _summarise_run(ends[0])
-    return min((_EXIT_CODES[end.status] for end in ends if end.status in _EXIT_CODES), default=0)
+    return min((EXIT_CODES[end.status] for end in ends if end.status in EXIT_CODES), default=0)
 
 
 def _parser() -> Parser:
@@ -99,13 +93,28 @@ def _parser() -> Parser:
     return parser
 
 
-def _start(session: Hydra, plan: Plan, *, quiet: bool) -> list[JobEnd]:
-    """Let Hydra run the jobs with its launcher, and return how each ended."""
-    task = partial(run_job, quiet=quiet)
-    if not plan.multirun:
-        return [session.run(CONFIG, task, list(plan.overrides)).return_value]
-    batches = session.multirun(CONFIG, task, list(plan.overrides))
-    return [job.return_value for batch in batches for job in batch]
+def launch(session: Hydra, plan: Plan, given: argparse.Namespace) -> list[JobEnd]:
+    """Let Hydra run the jobs of ``plan`` with its launcher, and return how each ended.
+
+    Args:
+        session: That the plan was made in.
+        plan: From ``make_plan``.
+        given: The flags ``plugin``, ``config_dir`` and ``quiet``.
+
+    Raises:
+        RunError: The folder cannot be used.
+    """
+    _make(plan)
+    task = partial(run_job, quiet=given.quiet)
+    with plugins.told_to_workers(given.plugin), _told_config_dir(given.config_dir), _terminate_as_interrupt():
+        try:
+            if not plan.multirun:
+                return [session.run(CONFIG, task, list(plan.overrides)).return_value]
+            batches = session.multirun(CONFIG, task, list(plan.overrides))
+            return [job.return_value for batch in batches for job in batch]
+        except KeyboardInterrupt:
+            print(f"interrupted; what is done so far is in {plan.folder}", file=sys.stderr)
+            raise
 
 
 def _hydras_own(given: argparse.Namespace) -> int:
@@ -208,8 +217,11 @@ def _summarise_run(end: JobEnd) -> None:
     if end.error is not None:
         _say_what_failed(end)
         return
-    found = read_json(end.folder / RESULT)["metrics"]
-    parts = [part for part in ("test", "valid") if found[part]]
+    result = read_json(end.folder / RESULT)
+    found: dict[str, dict[str, float]] = result["metrics"]
+    if result["config"]["published"] is not None:
+        found["published"] = _published(found["test"], result["config"]["published"]["values"])
+    parts = [part for part in ("test", "valid", "published") if found.get(part)]
     names = list(dict.fromkeys(name for part in parts for name in found[part]))
     width = max(map(len, names), default=0)
     print(" ".join([" " * width, *(f"{part:>10}" for part in parts)]))
@@ -218,13 +230,22 @@ def _summarise_run(end: JobEnd) -> None:
     print(end.folder)
 
 
+def _published(test: Mapping[str, float], printed: Mapping[str, str | None]) -> dict[str, float]:
+    """Return the published value of each metric that has one, under its name in the results."""
+    values = {name: printed.get(name.partition("[")[0]) for name in test}
+    return {name: float(value) for name, value in values.items() if value is not None}
+
+
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"
 
 
 def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
+    folder = shlex.quote(str(plan.folder))
+    hints = [f"in TensorBoard:  recbench board {folder}"]
     try:
         print(compare.render(compare.compare(compare.read_results([plan.folder])), "table"))
+        hints.insert(0, f"the same table:  recbench compare {folder}")
     except RunError as error:
         # Runs on several data sets, for instance: each is good, and there is no one table.
         print(f"no comparison: {error}")
@@ -234,8 +255,7 @@ def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
         _say_what_failed(end)
     if bad:
         print(f"{len(bad)} of {len(last)} runs did not end well; typed again, the command runs these.", file=sys.stderr)
-    folder = shlex.quote(str(plan.folder))
-    print(f"the same table:  recbench compare {folder}\nin TensorBoard:  recbench board {folder}")
+    print("\n".join(hints))
 
 
 def _say_what_failed(end: JobEnd) -> None:

@@ -24,6 +24,7 @@ from recbench.experiment import Prepared
 from recbench.files import read_json
 from recbench.fingerprints import code_fingerprint
 from recbench.logs import configure_console
+from recbench.options import Config
 from recbench.report import RESULT
 from recbench.resources import available_cores, resolve_device
 
@@ -70,14 +71,17 @@ def run_job(composed: DictConfig, *, quiet: bool = False) -> JobEnd:
 
 def _run_unless_done(resolved: Resolved, folder: Path, *, progress: bool) -> JobEnd:
     """Run a job of a sweep, if it is not done; what another attempt left behind is moved aside."""
-    claim = folder.with_name(f".{folder.name}.lock")
+    claim, config = folder.with_name(f".{folder.name}.lock"), resolved.config
     try:
         with FileLock(claim, blocking=False):
             try:
-                why = why_not_done(folder, resolved.config)
+                why = why_not_done(folder, config)
                 if why is None:
                     logger.info("%s: done already, skipped", folder.name)
                     return JobEnd(folder, "skipped")
+                if (folder / RESULT).exists():
+                    # Where the data cannot be had any more, what was done before stays where it is.
+                    _hold(config, _prepared.get(_data_of(config)) or experiment.prepare(config))
                 _move_aside(folder, why)
                 return _run(resolved, folder, progress=progress)
             finally:
@@ -85,18 +89,17 @@ def _run_unless_done(resolved: Resolved, folder: Path, *, progress: bool) -> Job
     except Timeout:
         logger.info("%s: is being run by another process, skipped", folder.name)
         return JobEnd(folder, "skipped")
-    except (ConfigError, RunError) as error:
+    except (ConfigError, DataError, RunError) as error:
         return JobEnd(folder, "mistake", str(error))
 
 
 def _run(resolved: Resolved, folder: Path, *, progress: bool) -> JobEnd:
     config = resolved.config
-    data = (config.dataset, config.split, config.evaluation)
     try:
         outcome = experiment.run(
             config,
             folder,
-            prepared=_prepared.get(data),
+            prepared=_prepared.get(_data_of(config)),
             not_applicable=resolved.not_applicable,
             progress=progress,
         )
@@ -109,10 +112,19 @@ def _run(resolved: Resolved, folder: Path, *, progress: bool) -> JobEnd:
     except Exception as error:  # The border of a job: it is shown and recorded, and the others of the sweep go on.
         traceback.print_exc()
         return JobEnd(folder, "failed", f"{type(error).__name__}: {error}".partition("\n")[0])
-    # The next job of the sweep is likely to want the same data.
-    _prepared.clear()
-    _prepared[data] = outcome.prepared
+    _hold(config, outcome.prepared)
     return JobEnd(folder, "done")
+
+
+def _data_of(config: ExperimentConfig) -> tuple[Config, ...]:
+    """Return the options that the data depends on."""
+    return config.dataset, config.split, config.evaluation
+
+
+def _hold(config: ExperimentConfig, prepared: Prepared) -> None:
+    """Keep the data, since the next job of a sweep is likely to want the same."""
+    _prepared.clear()
+    _prepared[_data_of(config)] = prepared
 
 
 def why_not_done(folder: Path, config: ExperimentConfig) -> str | None:

@@ -28,6 +28,7 @@ from recbench.data.vocabulary import Vocabulary
 from recbench.errors import ConfigError, DataError
 from recbench.formats.numerals import floats
 from recbench.options import did_you_mean, one_of
+from recbench.text import shortened
 
 logger = logging.getLogger(__name__)
 
@@ -251,7 +252,11 @@ def _places(ids: pd.Series, vocabulary: Vocabulary) -> np.ndarray:
         raise DataError(f"the {kind} table, row {int(np.argmax(ids.isna()))}: the {kind} id is missing.")
     index = pd.Index(ids.astype(object).map(str), dtype=object)
     if index.has_duplicates:
-        raise DataError(f"the {kind} table describes {index[index.duplicated()][0]!r} more than once.")
+        again = index.duplicated()
+        raise DataError(
+            f"the {kind} table describes {shortened(index[again][0])!r} more than once ({int(again.sum()):,} rows too "
+            f"many). Keep one row for each {kind}."
+        )
     places = index.get_indexer(pd.Index(vocabulary.ids, dtype=object))
     lacking = places < 0
     if lacking.any():

@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Counts:
-    """How much a table holds; users and items are None where they are not known, as of a file before it is read."""
+    """How much a table holds, one interaction a row unless the stage counts something else.
+
+    Users and items are None where they are not known, as of a file before it is read.
+    """
 
     n_interactions: int
     n_users: int | None = None
@@ -25,17 +28,21 @@ class Stage:
         before: What there was; of a file its rows.
         after: What was left.
         details: Further numbers by a short phrase, e.g. ``{"rating is no finite number": 3}``.
+        counted: What the rows are, in the plural: of a table of users they are users.
+        asked: Whether the configuration asks for it, so that a run tells what it did.
     """
 
     name: str
     before: Counts
     after: Counts
     details: Mapping[str, int | float] = field(default_factory=dict)
+    counted: str = "interactions"
+    asked: bool = False
 
     def __str__(self) -> str:
         lost = self.before.n_interactions - self.after.n_interactions
         told = "keeps all" if lost == 0 else f"leaves out {lost:,} of" if lost > 0 else f"adds {-lost:,} to"
-        text = f"{self.name}: {told} {self.before.n_interactions:,} interactions"
+        text = f"{self.name}: {told} {self.before.n_interactions:,} {self.counted}"
         if self.after.n_users is not None:
             text += f"; {self.after.n_users:,} users and {self.after.n_items:,} items are left"
         if self.details:

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from pydantic import model_validator
 
-from recbench.cleaning import StepConfig
+from recbench.cleaning import StepConfig, registry
 from recbench.cleaning.duplicates import DuplicatesConfig, Keep
 from recbench.cleaning.missing import MissingConfig
 from recbench.cleaning.normalise import NormaliseConfig
@@ -24,8 +24,8 @@ from recbench.cleaning.run import clean, with_codes
 from recbench.cleaning.times import oddities
 from recbench.cleaning.written import Steps, described
 from recbench.data import Counts, Features, Histories, Interactions, Stage, Vocabulary, feature_table
-from recbench.data.cache import Place
 from recbench.data.feature_config import FeatureConfig
+from recbench.data.places import Place
 from recbench.datasets.store import Loaded, stored
 from recbench.datasets.store import key as store_key
 from recbench.options import Config
@@ -46,9 +46,10 @@ class Card:
             ``n_interactions`` alike.
         n_items: Published number of items that occur.
         n_interactions: Published number of interactions.
-        time: What timestamps are: ``seconds``, ``rank`` (the order within a user) or ``none``.
-        verified: Whether someone has checked the loader against the published files.
-        places: Where its files can be had, best first; empty for data that is generated or the user's own.
+        time: What timestamps are: ``seconds``, ``rank`` (the order within a user) or ``none``; None where it depends on
+            the options. The files of a place may differ.
+        places: Where its files can be had, best first; empty for data that is generated or the user's own. Each says
+            whether the reader was checked against its files.
     """
 
     description: str
@@ -58,8 +59,7 @@ class Card:
     n_users: int | None = None
     n_items: int | None = None
     n_interactions: int | None = None
-    time: Literal["seconds", "rank", "none"] = "seconds"
-    verified: bool = True
+    time: Literal["seconds", "rank", "none"] | None = None
     places: tuple[Place, ...] = ()
 
 
@@ -71,9 +71,10 @@ class DatasetConfig(Config):
     ``after_split: true`` come last, behind the split, and see the training part alone.
     """
 
-    duplicates: Keep = "last"
+    duplicates: Keep | None = None
     """What becomes of rows that repeat a pair of user and item: the last or first one is kept (by time, else by place
-    in the file), sum adds up their ratings, keep leaves them in, error refuses them."""
+    in the file), sum adds up their ratings, keep leaves them in, error refuses them. Null: last, unless ``clean`` has a
+    step for it."""
 
     min_rating: float | None = None
     """Interactions rated lower are left out, with their number logged; null keeps all."""
@@ -87,15 +88,25 @@ class DatasetConfig(Config):
         for kind, what in ((DuplicatesConfig, "duplicates"), (NormaliseConfig, "normalise")):
             if sum(isinstance(step, kind) for step in self.clean) > 1:
                 raise ValueError(f"clean holds the step {what} more than once; keep one.")
-        if self.duplicates != "last" and self._treats_duplicates:
-            raise ValueError(
-                f"duplicates = {self.duplicates!r} and a step duplicates in clean are given together; keep one."
-            )
+        for place, step in enumerate(self.clean):
+            if isinstance(step, DuplicatesConfig) and self.duplicates is not None:
+                raise ValueError(
+                    f"duplicates = {self.duplicates!r} and clean[{place}], {described(step)}, are given together; keep "
+                    "one."
+                )
         for place, (before, step) in enumerate(zip(self.clean, self.clean[1:]), 1):
             if before.after_split and not step.after_split:
                 raise ValueError(
                     f"clean[{place}], {described(step)}, runs before the split and {described(before)} after it: put "
                     "what runs before first."
+                )
+        rated = takewhile(lambda step: not (isinstance(step, RatingConfig) and step.binarise), self.clean)
+        without = self.clean[len(tuple(rated)) :]
+        for step in without[1:]:
+            if "rating" in registry.make(step).needs:
+                raise ValueError(
+                    f"clean holds {described(step)} behind {described(without[0])}, which leaves no ratings: put it in "
+                    "front, or leave one of them out."
                 )
         return self
 
@@ -103,7 +114,7 @@ class DatasetConfig(Config):
     def steps(self) -> tuple[StepConfig, ...]:
         """All steps of cleaning in the order in which they run."""
         first = tuple(takewhile(lambda step: isinstance(step, MissingConfig), self.clean))
-        duplicates = () if self._treats_duplicates else (DuplicatesConfig(keep=self.duplicates),)
+        duplicates = () if self._treats_duplicates else (DuplicatesConfig(keep=self.duplicates or "last"),)
         rating = () if self.min_rating is None else (RatingConfig(min=self.min_rating),)
         return (*first, *duplicates, *rating, *self.clean[len(first) :])
 
@@ -172,6 +183,15 @@ class Dataset(ABC):
         """
 
     @property
+    def verified(self) -> bool | None:
+        """Whether someone has checked the reader against the very files at hand; None where none were published.
+
+        Raises:
+            DataError: The files cannot be had; the message says what to do.
+        """
+        return None
+
+    @property
     def after_split(self) -> tuple[StepConfig, ...]:
         """The steps of cleaning that are to run after the split (see ``clean_after_split``)."""
         return tuple(step for step in self.config.steps if step.after_split)
@@ -198,7 +218,9 @@ class Dataset(ABC):
             users=feature_table(loaded.users, data.user_vocabulary, loaded.user_columns),
             items=feature_table(loaded.items, data.item_vocabulary, loaded.item_columns),
         )
-        return replace(data, features=features)
+        tables = ((loaded.users, data.user_vocabulary), (loaded.items, data.item_vocabulary))
+        stages = [_descriptions(table, vocabulary) for table, vocabulary in tables if table is not None]
+        return replace(data, features=features, provenance=(*data.provenance, *stages))
 
     def contents(self) -> tuple[str, ...] | None:
         """Return the SHA-256 of each file that is read, so that what is loaded can be kept; None where it is not."""
@@ -207,6 +229,8 @@ class Dataset(ABC):
     def _cleaned(self) -> Loaded:
         """Return the cleaned data set, and what its features are made from."""
         tables = self.read()
+        for stage in tables.provenance:
+            logger.debug("%s", stage)
         before = [step for step in self.config.steps if not step.after_split]
         cleaned = clean(tables.interactions, before, tables.time)
         tables = replace(tables, interactions=cleaned.table)  # The raw table is not held any longer.
@@ -242,9 +266,20 @@ def _with_candidates(interactions: Interactions, published: pd.DataFrame) -> Int
         Counts(len(known)),
         Counts(int(known.sum())),
         {reason: n for reason, n in reasons.items() if n},
+        counted="candidates",
+        asked=True,
     )
     logger.info("%s", stage)
     return replace(interactions, candidates=candidates, provenance=(*interactions.provenance, stage))
+
+
+def _descriptions(table: pd.DataFrame, vocabulary: Vocabulary) -> Stage:
+    """Return how many rows of a table of users or items are of ids in the data; ``feature_table`` logs the others."""
+    kind = vocabulary.kind
+    known = int((_indices(table[kind], vocabulary) >= 0).sum())
+    unknown = len(table) - known
+    details = {f"the {kind} is not in the data": unknown} if unknown else {}
+    return Stage(f"descriptions of {kind}s", Counts(len(table)), Counts(known), details, counted=f"{kind}s")
 
 
 def _indices(column: pd.Series, vocabulary: Vocabulary) -> np.ndarray:

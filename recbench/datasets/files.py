@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
@@ -10,12 +12,12 @@ from typing import Literal, Self
 import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
-from recbench.data import TEST, TRAIN, VALID, Counts, Stage
+from recbench.data import TEST, TRAIN, VALID
 from recbench.data.checksums import digest
 from recbench.data.feature_config import ColumnConfig, Declared, FeatureConfig, VectorConfig
 from recbench.datasets import Card, Dataset, DatasetConfig, Tables, register
-from recbench.datasets.published import joined
-from recbench.errors import BadRowError, DataError
+from recbench.datasets.published import joined, read_stage
+from recbench.errors import BadRowError, DataError, EncodingError
 from recbench.formats import (
     DELIMITERS,
     LAYOUTS,
@@ -32,6 +34,7 @@ from recbench.formats import (
     read_user_lists,
 )
 from recbench.formats.source import archive_of
+from recbench.text import shortened
 
 Place = str | int | None
 Format = Literal["auto", "csv", "tsv", "dat", "rating", "recbole", "jsonl", "parquet", "user_lists"]
@@ -102,15 +105,21 @@ class FilesConfig(DatasetConfig):
     encoding: str = "utf-8"
     """Encoding of the files, e.g. utf-8 or latin-1."""
 
-    bad_rows: BadRows = "error"
-    """What becomes of a row with another number of fields, without an id, or with a number that is none: an error, or
-    it is left out, counted and logged."""
+    users_encoding: str | None = None
+    """Encoding of the table of users. Null: that of the others."""
 
-    @field_validator("encoding")
+    items_encoding: str | None = None
+    """Encoding of the table of items, alike."""
+
+    bad_rows: BadRows = "error"
+    """What becomes of a row with another number of fields, without an id, or with a number that is none, in any of the
+    files: an error, or it is left out, counted and logged."""
+
+    @field_validator("encoding", "users_encoding", "items_encoding")
     @classmethod
-    def _known(cls, encoding: str) -> str:
+    def _known(cls, encoding: str | None) -> str | None:
         try:
-            "x".encode(encoding)
+            "x".encode(encoding or "utf-8")
         except LookupError:
             raise ValueError("is no encoding that Python knows. Write e.g. utf-8, latin-1 or cp1252.") from None
         return encoding
@@ -135,10 +144,13 @@ class FilesConfig(DatasetConfig):
         return self
 
     def _check_table(self, name: str, columns: tuple[FeatureConfig, ...]) -> None:
-        path, option = getattr(self, name), f"{name[:-1]}_columns"
+        path, option, encoding = getattr(self, name), f"{name[:-1]}_columns", getattr(self, f"{name}_encoding")
         declared = [column for column in columns if isinstance(column, ColumnConfig)]
         if path is None and declared:
             raise ValueError(f"{option}: declares {declared[0].name!r}, and there is no table: dataset.{name}=PATH.")
+        if encoding is not None and (path is None or self.table_format(path) == "parquet"):
+            why = f"there is no table: dataset.{name}=PATH" if path is None else "Parquet knows its own; leave it out"
+            raise ValueError(f"{name}_encoding = {encoding!r}: has no effect, since {why}.")
         if path is None:
             return
         if not declared:
@@ -230,34 +242,37 @@ class Files(Dataset):
     def read(self) -> Tables:
         """Return the interactions of all files, those of a split with their part."""
         config = self.config
-        try:
-            reads = {part: self._read_one(path) for part, path in config.paths.items()}
-        except BadRowError as error:
-            raise DataError(
-                f"{error} Mend it, or leave such rows out, counted, with dataset.bad_rows=drop. "
-                "All that is wrong with a file shows: recbench data check FILE."
-            ) from None
+        reads = {part: self._read_one(path) for part, path in config.paths.items()}
         frames = {part: read.frame for part, read in reads.items()}
         self._refuse_other_columns(frames)
         parts = {part: frame for part, frame in frames.items() if part is not None}
         table = joined(parts) if parts else frames[None]
         if not config.keeps_repeats:
             self._refuse_shared_pairs(table)
-        negatives = None
-        if config.negatives is not None:
-            read = read_negatives(config.negatives)
-            negatives = read.frame[["user", "negative"]].rename(columns={"negative": "item"})
+        users = self._read_table(config.users, "user", config.user_columns, config.users_encoding)
+        items = self._read_table(config.items, "item", config.item_columns, config.items_encoding)
+        negatives, candidates = self._read_negatives(), None
+        if negatives is not None:
+            candidates = negatives.frame[["user", "negative"]].rename(columns={"negative": "item"})
         return Tables(
             table,
-            users=self._read_table(config.users, "user", config.user_columns),
-            items=self._read_table(config.items, "item", config.item_columns),
+            users=None if users is None else users.frame,
+            items=None if items is None else items.frame,
             user_columns=config.user_columns,
             item_columns=config.item_columns,
             time=config.time,
-            candidates=negatives,
-            provenance=tuple(
-                Stage(f"read {path}", Counts(read.n_rows), Counts(len(read.frame)), read.dropped)
-                for path, read in zip(config.paths.values(), reads.values())
+            candidates=candidates,
+            provenance=(
+                *(read_stage(path, read) for path, read in zip(config.paths.values(), reads.values())),
+                *(
+                    read_stage(path, read, counted)
+                    for path, read, counted in (
+                        (config.users, users, "users"),
+                        (config.items, items, "items"),
+                        (config.negatives, negatives, "negatives"),
+                    )
+                    if path is not None and read is not None
+                ),
             ),
         )
 
@@ -266,23 +281,43 @@ class Files(Dataset):
         files = self.config.files
         return tuple(map(digest, files)) if all(file.is_file() for file in files) else None
 
-    def _read_table(self, path: str | None, kind: str, declared: tuple[FeatureConfig, ...]) -> pd.DataFrame | None:
+    def _read_table(
+        self, path: str | None, kind: str, declared: tuple[FeatureConfig, ...], encoding: str | None
+    ) -> Read | None:
         """Return the table of users or items: the ids, and the declared columns as text."""
         if path is None:
             return None
         config, chosen = self.config, self.config.table_format(path)
+        encoding, bad_rows = encoding or config.encoding, config.bad_rows
         given = getattr(config, kind)
         usual = f"{kind}_id" if chosen == "recbole" else kind
         columns = [Column(kind, usual if given is None else given, "id")]
         columns += [Column(one.name, one.source, "text") for one in declared if isinstance(one, ColumnConfig)]
-        if chosen == "jsonl":
-            return read_json_lines(path, columns, encoding=config.encoding).frame
-        if chosen == "parquet":
-            return read_parquet(path, columns).frame
-        usual_layout = config.layout(path) if chosen is None else LAYOUTS[chosen]
-        return read_delimited(path, columns, replace(usual_layout, encoding=config.encoding)).frame
+        try:
+            with _remedies():
+                if chosen == "jsonl":
+                    return read_json_lines(path, columns, encoding=encoding, bad_rows=bad_rows)
+                if chosen == "parquet":
+                    return read_parquet(path, columns, bad_rows=bad_rows)
+                usual_layout = config.layout(path) if chosen is None else LAYOUTS[chosen]
+                return read_delimited(path, columns, replace(usual_layout, encoding=encoding), bad_rows=bad_rows)
+        except EncodingError as error:
+            raise DataError(error.told(f"dataset.{kind}s_encoding")) from None
+
+    def _read_negatives(self) -> Read | None:
+        """Return the published negatives, None where there are none."""
+        config = self.config
+        if config.negatives is None:
+            return None
+        with _remedies():
+            return read_negatives(config.negatives, encoding=config.encoding, bad_rows=config.bad_rows)
 
     def _read_one(self, path: str) -> Read:
+        """Return the interactions of one file."""
+        with _remedies(f" All that is wrong with the file shows: {shlex.join(['recbench', 'data', 'check', path])}."):
+            return self._read_interactions(path)
+
+    def _read_interactions(self, path: str) -> Read:
         config, chosen = self.config, self.config.format_of(path)
         if chosen == "user_lists":
             separator = " " if config.delimiter is None else DELIMITERS.get(config.delimiter, config.delimiter)
@@ -330,7 +365,18 @@ class Files(Dataset):
             parts = pairs[(pairs["user"] == pair["user"]) & (pairs["item"] == pair["item"])]["part"]
             first, second = (self.config.paths[part] for part in parts[:2])
             raise DataError(
-                f"user {pair['user']!r} and item {pair['item']!r} occur in {first} and in {second} "
-                f"({int(shared.sum()):,} such pairs): parts of a split should not share interactions. "
+                f"user {shortened(pair['user'])!r} and item {shortened(pair['item'])!r} occur in {first} and in "
+                f"{second} ({int(shared.sum()):,} such pairs): parts of a split should not share interactions. "
                 "Remove them from one of the files, or keep them with dataset.duplicates=keep."
             )
+
+
+@contextmanager
+def _remedies(more: str = "") -> Iterator[None]:
+    """Say of a bad row what can be done, and ``more``."""
+    try:
+        yield
+    except BadRowError as error:
+        raise DataError(
+            f"{error} Mend it, or leave such rows out, counted, with dataset.bad_rows=drop.{more}"
+        ) from None

@@ -11,7 +11,8 @@ Graph Convolution Network for Recommendation. SIGIR 2020, section 4.1. https://a
 from __future__ import annotations
 
 from recbench.data import TEST, TRAIN
-from recbench.data.cache import File, Found, RawFiles
+from recbench.data.cache import Found
+from recbench.data.places import File, RawFiles
 from recbench.datasets import Card, Tables, register
 from recbench.datasets.published import PublishedConfig, PublishedDataset, joined, read_stage
 from recbench.formats import read_user_lists
@@ -24,14 +25,14 @@ _CITATION = (
 )
 
 
-def _places(name: str, *files: File) -> tuple[RawFiles, ...]:
+def _places(name: str, *files: File, verified: bool = False) -> tuple[RawFiles, ...]:
     """Return the authors' two repositories, which hold the same files."""
     repositories = (
         ("https://raw.githubusercontent.com/kuandeng/LightGCN/master", "Data"),
         ("https://raw.githubusercontent.com/gusye1234/LightGCN-PyTorch/master", "data"),
     )
     return tuple(
-        RawFiles(base_url, max_bytes=100_000_000, folder=f"{folder}/{name}", files=files)
+        RawFiles(base_url, max_bytes=100_000_000, folder=f"{folder}/{name}", files=files, verified=verified)
         for base_url, folder in repositories
     )
 
@@ -70,6 +71,7 @@ class Gowalla(_LightGCN):
             "gowalla",
             File("train.txt", "7244696fdeb23911319cf7b689f2e15a3c4c92549c873a5677b44e3f13cc3e62", 4_633_414),
             File("test.txt", "099a2a73924e4b754dc6efd730d764f492321b53c38eb93298850c83acf57be3", 1_372_559),
+            verified=True,
         ),
     )
 
@@ -92,7 +94,6 @@ class Yelp2018(_LightGCN):
         n_items=38_048,
         n_interactions=1_561_406,
         time="none",
-        verified=False,
         places=_places("yelp2018", File("train.txt"), File("test.txt")),
     )
 
@@ -115,7 +116,6 @@ class AmazonBook(_LightGCN):
         n_items=91_599,
         n_interactions=2_984_108,
         time="none",
-        verified=False,
         places=_places(
             "amazon-book",
             File("train.txt", md5="c916ecac04ca72300a016228258b41ed"),

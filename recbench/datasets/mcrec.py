@@ -9,7 +9,8 @@ A Troubling Analysis of Reproducibility and Progress in Recommender Systems Rese
 from __future__ import annotations
 
 from recbench.data import TEST, TRAIN
-from recbench.data.cache import File, Found, RawFiles
+from recbench.data.cache import Found
+from recbench.data.places import File, RawFiles
 from recbench.datasets import Card, Tables, register
 from recbench.datasets.published import PublishedConfig, PublishedDataset, joined, read_stage
 from recbench.formats import Column, Layout, read_delimited, read_user_lists
@@ -48,6 +49,7 @@ class ML100KMCRec(PublishedDataset):
                     File(_TRAIN, "d043d9fedf7efecb41fdfa98e4c96c5134a26d247a70ba5d4cf3f32a61c5957b", 783_394),
                     File(_TEST, "f5c8e8216402dc6e277fc15853b90ef9e4b8f922c77d20bac7e1ae80b5c55ae5", 81_890),
                 ),
+                verified=True,
             ),
         ),
     )

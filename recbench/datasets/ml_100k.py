@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbench.data.cache import File, Found, Url, Wheel
+from recbench.data.cache import Found
 from recbench.data.feature_config import CategoricalConfig, MultiConfig, NumericConfig, TextConfig
+from recbench.data.places import File, Url, Wheel
 from recbench.datasets import Card, Tables, register
 from recbench.datasets.published import PublishedConfig, PublishedDataset, read_stage
 from recbench.formats import LAYOUTS, Column, Layout, Read, read_delimited
@@ -54,14 +55,16 @@ class ML100K(PublishedDataset):
         n_users=943,
         n_items=1_682,
         n_interactions=100_000,
+        time="seconds",
         places=(
             Url(
                 "https://files.grouplens.org/datasets/movielens/ml-100k.zip",
                 max_bytes=20_000_000,
                 folder="ml-100k",
                 files=_GROUPLENS,
+                verified=True,
             ),
-            Wheel("recbole==1.2.1", folder="recbole/dataset_example/ml-100k", files=_RECBOLE),
+            Wheel("recbole==1.2.1", folder="recbole/dataset_example/ml-100k", files=_RECBOLE, verified=True),
         ),
     )
 

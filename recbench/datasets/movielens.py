@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from recbench.data.cache import File, Found, LocalOnly, Url
+from recbench.data.cache import Found
 from recbench.data.feature_config import CategoricalConfig, MultiConfig, NumericConfig, TextConfig
+from recbench.data.places import File, LocalOnly, Url
 from recbench.datasets import Card, Tables, register
 from recbench.datasets.published import PublishedConfig, PublishedDataset, read_stage
 from recbench.formats import LAYOUTS, Column, Layout, read_delimited
@@ -65,6 +66,7 @@ class ML1M(PublishedDataset):
         n_users=6_040,
         n_items=3_706,
         n_interactions=1_000_209,
+        time="seconds",
         places=(
             Url(
                 f"{_SITE}/ml-1m.zip",
@@ -85,6 +87,8 @@ class ML1M(PublishedDataset):
                     File("movies.dat", "0140fc2356357c1a851d0f52e893a1e4d3696df632c4141cea8d5bc3d621f0b9", 171_308),
                     File("users.dat", "1dc3a95300cb19f7c10e027daf29b8cdf1d908dab65b5edfb45950aa389a10a3", 134_368),
                 ),
+                verified=True,
+                time="rank",
             ),
         ),
     )
@@ -176,7 +180,7 @@ class ML20M(_RatingsCsv):
         citation=_CITATION,
         n_users=138_493,
         n_interactions=20_000_263,
-        verified=False,
+        time="seconds",
         places=_archive("ml-20m", 400_000_000, md5="cd245b17a1ae2cc31bb14903e1204af3"),
     )
 
@@ -200,7 +204,7 @@ class ML32M(_RatingsCsv):
         citation=_CITATION,
         n_users=200_948,
         n_interactions=32_000_204,
-        verified=False,
+        time="seconds",
         places=_archive("ml-32m", 400_000_000, md5="d472be332d4daa821edc399621853b57"),
     )
 
@@ -226,6 +230,6 @@ class MLLatestSmall(_RatingsCsv):
         citation=_CITATION,
         n_users=610,
         n_interactions=100_836,
-        verified=False,
+        time="seconds",
         places=_archive("ml-latest-small", 10_000_000),
     )

@@ -11,7 +11,8 @@ from typing import ClassVar
 import pandas as pd
 
 from recbench.data import TEST, TRAIN
-from recbench.data.cache import File, Found, LocalOnly, RawFiles
+from recbench.data.cache import Found
+from recbench.data.places import File, LocalOnly, RawFiles
 from recbench.datasets import Card, Tables, register
 from recbench.datasets.published import PublishedConfig, PublishedDataset, joined, read_stage
 from recbench.formats import Column, Kind, Layout, read_delimited, read_negatives
@@ -61,7 +62,7 @@ class _NCF(PublishedDataset):
             candidates=negatives.frame[["user", "negative"]].rename(columns={"negative": "item"}),
             provenance=(
                 *(read_stage(names[part], read) for part, read in reads.items()),
-                read_stage(name, negatives),
+                read_stage(name, negatives, "negatives"),
             ),
         )
 
@@ -101,6 +102,7 @@ class NCFML1M(_NCF):
         n_users=6_040,
         n_items=3_706,
         n_interactions=1_000_209,
+        time="seconds",
         places=(
             RawFiles(
                 _REPOSITORY, max_bytes=100_000_000, folder="Data", files=(File("ml-1m.train.rating"), *_ML_1M_TEST)
@@ -116,6 +118,8 @@ class NCFML1M(_NCF):
                     ),
                     *_ML_1M_TEST,
                 ),
+                verified=True,
+                time="rank",
             ),
         ),
     )
@@ -144,7 +148,6 @@ class NCFPinterest(_NCF):
         n_items=9_916,
         n_interactions=1_500_809,
         time="none",
-        verified=False,
         places=(
             RawFiles(
                 _REPOSITORY,

@@ -105,6 +105,7 @@ class Planted(Dataset):
         homepage="",
         licence="none needed",
         citation="none needed",
+        time="seconds",
     )
 
     def truth(self) -> Truth:

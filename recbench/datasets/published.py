@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,8 @@ class PublishedConfig(DatasetConfig):
 class PublishedDataset(Dataset):
     """A data set with a card that says where its files are and how much they hold; a subclass reads them."""
 
+    files_of: ClassVar[str | None] = None
+    """Registered name of the data set whose files these are, where they are another's."""
     config: PublishedConfig
 
     @abstractmethod
@@ -49,13 +52,24 @@ class PublishedDataset(Dataset):
         Raises:
             DataError: They cannot be had; the message says what to do.
         """
-        card = self.card
-        if not card.verified:
+        card, name, path = self.card, self.files_of or self.name, self.config.path
+        found = obtain(name, card.places, licence=card.licence, homepage=card.homepage, path=path)
+        names = ", ".join(file.name for file in found.files)
+        if found.verified:
+            logger.debug("data set %s: verified, its reader was checked against these very %s.", self.name, names)
+        else:
             logger.warning(
-                "data set %s: nobody has checked its reader against the published files yet; look at its numbers.",
+                "data set %s: not verified, nobody has checked its reader against the published %s yet; look at its "
+                "numbers.",
                 self.name,
+                names,
             )
-        return obtain(self.name, card.places, licence=card.licence, homepage=card.homepage, path=self.config.path)
+        return found
+
+    @property
+    def verified(self) -> bool:
+        """Whether someone has checked the reader against the very files at hand."""
+        return self.found.verified
 
     @property
     def name(self) -> str:
@@ -86,9 +100,9 @@ class PublishedDataset(Dataset):
             )
 
 
-def read_stage(name: str, read: Read) -> Stage:
-    """Return what became of the records of the file ``name``."""
-    return Stage(f"read {name}", Counts(read.n_rows), Counts(len(read.frame)), read.dropped)
+def read_stage(name: str, read: Read, counted: str = "interactions") -> Stage:
+    """Return what became of the records of the file ``name``, which are ``counted``."""
+    return Stage(f"read {name}", Counts(read.n_rows), Counts(len(read.frame)), read.dropped, counted)
 
 
 def joined(parts: Mapping[int, pd.DataFrame]) -> pd.DataFrame:

@@ -60,7 +60,7 @@ def key(name: str, options: str, contents: Sequence[str]) -> str:
     """Return the name of the folder of a loaded data set.
 
     Args:
-        name: Registered name of the data set, which is one of recbench's own.
+        name: Name of the class of its options; the data set is one of recbench's own.
         options: Its options as JSON.
         contents: SHA-256 of each file that is read.
     """
@@ -72,7 +72,7 @@ def stored(key: str, make: Callable[[], Loaded]) -> Loaded:
     """Return what ``make`` returns, read from the cache where it was made before.
 
     What is damaged, and what cannot be written, is a warning, and the data is made. Warnings that were logged while
-    it was made are logged each time that it is read, and so is what became of its rows.
+    it was made are logged each time that it is read, and so is what became of its rows, as loud as the first time.
     """
     folder = cache_folder() / "tables" / key
     if folder.is_dir():
@@ -136,7 +136,8 @@ def _read(folder: Path) -> Loaded:
     loaded = _unpacked(meta["loaded"], arrays)
     logger.info("read from the cache, %s", folder)
     for stage in loaded.interactions.provenance:
-        logger.debug("%s", stage)
+        if str(stage) not in meta["warnings"]:
+            logger.log(logging.INFO if stage.asked else logging.DEBUG, "%s", stage)
     for warning in meta["warnings"]:
         logger.warning("%s", warning)
     return loaded
@@ -188,7 +189,7 @@ def _unpacked(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Loaded:
         time=meta["time"],
         candidates=candidates,
         provenance=tuple(
-            Stage(stage["name"], Counts(**stage["before"]), Counts(**stage["after"]), stage["details"])
+            Stage(**{**stage, "before": Counts(**stage["before"]), "after": Counts(**stage["after"])})
             for stage in meta["provenance"]
         ),
     )

@@ -5,7 +5,7 @@ from recbench.formats.delimited import DELIMITERS, Layout, read_delimited
 from recbench.formats.json_lines import read_json_lines
 from recbench.formats.names import LAYOUTS, format_of
 from recbench.formats.negatives import read_negatives
-from recbench.formats.parquet import read_parquet
+from recbench.formats.parquet import read_parquet, sample_parquet
 from recbench.formats.user_lists import read_user_lists
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "read_negatives",
     "read_parquet",
     "read_user_lists",
+    "sample_parquet",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from recbench.errors import DataError
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 Kind = Literal["id", "number", "whole", "text"]
 BadRows = Literal["error", "drop"]
+Unit = Literal["line", "row"]
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,22 @@ class Read:
         n_rows: Records in the file.
         dropped: For each reason the number of records that are left out for it.
         examples: For each reason that is a fault the first such record, as an error would tell it.
+        lines: (N,) the line of the file in which each row of ``frame`` begins, or of Parquet its row, from 1; None
+            unless they were asked for.
+        unit: What these numbers count.
     """
 
     frame: pd.DataFrame
     n_rows: int
     dropped: Mapping[str, int]
     examples: Mapping[str, str] = field(default_factory=dict)
+    lines: np.ndarray | None = None
+    unit: Unit = "line"
+
+    def where(self, row: int) -> str:
+        """Return the place in the file of a row of ``frame``, as messages say it: ``line 7``."""
+        assert self.lines is not None, "they were not asked for"
+        return f"{self.unit} {self.lines[row]}"
 
     def __post_init__(self) -> None:
         n_accounted = len(self.frame) + sum(self.dropped.values())

@@ -16,6 +16,7 @@ from recbench.errors import ConfigError, DataError
 from recbench.formats.columns import BadRows, Column, Read, find
 from recbench.formats.lines import Lines, lines, within_quotes
 from recbench.formats.table import Cells, Fault, Table
+from recbench.text import shortened
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "space": " "}
 """Delimiters by the names that can be typed on a command line."""
@@ -57,6 +58,7 @@ def read_delimited(
     layout: Layout,
     *,
     bad_rows: BadRows = "error",
+    numbered: bool = False,
     progress: bool = True,
 ) -> Read:
     """Return the ``columns`` of a delimited text.
@@ -69,6 +71,7 @@ def read_delimited(
         columns: What is wanted of it.
         layout: How it is written.
         bad_rows: Whether a record that is not as it should be is an error, or is left out, counted and logged.
+        numbered: Whether the lines of all rows are returned too.
         progress: Whether to show it where reading takes long.
 
     Raises:
@@ -94,7 +97,8 @@ def read_delimited(
             n_fields = len(names)
             otherwise = ", or dataset.header=false where the first line is data"
             places = find(path, columns, names, named=layout.header, otherwise=otherwise)
-            table = Table(path, [column for column in columns if column.name in places], bad_rows)
+            present = [column for column in columns if column.name in places]
+            table = Table(path, present, bad_rows, numbered=numbered)
             if layout.header:
                 records = records.behind_first()
         if len(records):
@@ -117,7 +121,7 @@ def _add(table: Table, records: _Records, places: Mapping[Column, int], n_fields
                 ),
             )
         ]
-    table.add(records.parse(~wrong, n_fields, places), records.where, len(records), malformed)
+    table.add(records.parse(~wrong, n_fields, places), records.lines, len(records), malformed)
 
 
 class _Records:
@@ -160,14 +164,18 @@ class _Records:
     def _start(self, row: int) -> int:
         return int(self._ends[row - 1]) + 1 if row else 0
 
-    def where(self, row: int) -> str:
-        """Return the line that a record begins in, as messages say it."""
-        return f"line {self.block.number(self._start(row))}"
+    def lines(self, rows: np.ndarray) -> np.ndarray:
+        """Return the lines in which the records at ``rows`` (R,) begin, (R,) int64."""
+        if not self.quoted:
+            return self.block.first + rows
+        starts = np.append(0, self._ends + 1)[rows]
+        ends = np.flatnonzero(np.frombuffer(self.block.data, np.uint8) == _NEWLINE)
+        return self.block.first + np.searchsorted(ends, starts)
 
     def shown(self, row: int) -> str:
         """Return a record as the file has it, cut to a readable length and in quotes."""
         text = self._text(row).replace(self.delimiter, self.layout.delimiter)
-        return repr(text if len(text) <= 80 else text[:77] + "...")
+        return repr(shortened(text))
 
     def _text(self, row: int) -> str:
         return self.block.data[self._start(row) : int(self._ends[row])].decode()

@@ -14,6 +14,7 @@ from recbench.errors import DataError
 from recbench.formats.columns import BadRows, Column, Read, find
 from recbench.formats.lines import Lines, lines
 from recbench.formats.table import Cells, Fault, Table
+from recbench.text import shortened
 
 # Numbers stay as they are written: whole ones are texts, others bytes, which JSON has not. (Subclasses of str would do
 # as well, but the garbage collector would look at each of them: three times as slow.)
@@ -30,7 +31,12 @@ class _Wrong:
 
 
 def read_json_lines(
-    path: str | Path, columns: Sequence[Column], *, encoding: str = "utf-8", bad_rows: BadRows = "error"
+    path: str | Path,
+    columns: Sequence[Column],
+    *,
+    encoding: str = "utf-8",
+    bad_rows: BadRows = "error",
+    numbered: bool = False,
 ) -> Read:
     """Return the ``columns`` of a file that holds one JSON object a line; a column's source is a key.
 
@@ -43,6 +49,7 @@ def read_json_lines(
         columns: What is wanted of it.
         encoding: A Python encoding.
         bad_rows: Whether a record that is not as it should be is an error, or is left out, counted and logged.
+        numbered: Whether the lines of all rows are returned too.
 
     Raises:
         DataError: The file cannot be read, its bytes are not of the encoding, or its first record lacks a key; or,
@@ -67,11 +74,11 @@ def read_json_lines(
                 raise DataError(f"{path}, {found.where(0)}: {first.message}")
             if first is None:
                 continue  # With bad lines alone it is not known yet which columns there are.
-            table = Table(path, _present(path, columns, first), bad_rows)
+            table = Table(path, _present(path, columns, first), bad_rows, numbered=numbered)
         for one in waiting:
             one.add_to(table, columns)
         waiting = []
-    table = table or Table(path, columns, bad_rows)
+    table = table or Table(path, columns, bad_rows, numbered=numbered)
     for one in waiting:
         one.add_to(table, columns)
     return table.finish()
@@ -96,6 +103,10 @@ class _Block:
         """Return the line of a record, as messages say it."""
         return f"line {self.first_line + row}"
 
+    def lines(self, rows: np.ndarray) -> np.ndarray:
+        """Return the lines of the records at ``rows`` (R,)."""
+        return self.first_line + rows
+
     def good(self) -> Iterator[dict[str, object]]:
         """Yield the records that are objects."""
         return (record for record in self.records if isinstance(record, dict))
@@ -116,7 +127,7 @@ class _Block:
         for fault in faults:
             whole &= ~fault.rows
         cells = {column.name: _cells(column, values, whole) for column, values in fields.items()}
-        table.add(cells, self.where, len(self.records), faults)
+        table.add(cells, self.lines, len(self.records), faults)
 
     def _malformed(self) -> list[Fault]:
         """Return what is wrong with lines that are no records."""
@@ -159,7 +170,7 @@ def _about(line: str, problem: str) -> str:
 
 
 def _shown(line: str) -> str:
-    return repr(line if len(line) <= 80 else line[:77] + "...")
+    return repr(shortened(line))
 
 
 def _odd_types(column: Column, values: Sequence[object]) -> list[Fault]:

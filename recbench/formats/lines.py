@@ -10,11 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from recbench.errors import DataError, EmptyDatasetError
+from recbench.errors import DataError, EmptyDatasetError, EncodingError
 from recbench.formats.source import blocks
 
 _NEWLINE, _QUOTE = ord("\n"), ord('"')
 _LINE_END = re.compile("\r\n?|\n")
+_OUT = "Take it out of the file."
+_ALIKE = "Take it out of the file, or write all line ends alike."
+_REMEDIES = {
+    "\r": _ALIKE,
+    "\n": _ALIKE,
+    "\0": f"{_OUT} Where every other byte is one, set dataset.encoding=utf-16-le or utf-16-be.",
+}
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,6 @@ def _decoded(path: Path, encoding: str, *, progress: bool) -> Iterator[str]:
         block = next(source, b"")
         if start and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             other = "utf-16"
-        remedy = f"Set dataset.encoding={other} if the file is written so."
         n_pending = len(decoder.getstate()[0])
         try:
             try:
@@ -117,12 +123,13 @@ def _decoded(path: Path, encoding: str, *, progress: bool) -> Iterator[str]:
             except UnicodeDecodeError as error:
                 before = decoder.decode(block[: max(error.start - n_pending, 0)])
                 line = 1 + (n_ends["\n"] + before.count("\n") or n_ends["\r"] + before.count("\r"))
-                raise DataError(
+                raise EncodingError(
                     f"{path}, line {line}: byte {n_bytes - n_pending + error.start} "
-                    f"({error.object[error.start]:#04x}) is not {encoding}. {remedy}"
+                    f"({error.object[error.start]:#04x}) is not {encoding}.",
+                    other,
                 ) from None
         except UnicodeError as error:
-            raise DataError(f"{path}: is not {encoding} ({error}). {remedy}") from None
+            raise EncodingError(f"{path}: is not {encoding} ({error}).", other) from None
         n_bytes += len(block)
         for end in n_ends:
             n_ends[end] += text.count(end)
@@ -156,7 +163,8 @@ def _normal(path: Path, texts: Iterator[str], forbidden: Sequence[str]) -> Itera
             if character in text:
                 before = text[: text.index(character)]
                 number = line + before.count("\r" if end == "\r" else "\n")
-                raise DataError(f"{path}, line {number}: holds the control character {character!r}.")
+                remedy = _REMEDIES.get(character, _OUT)
+                raise DataError(f"{path}, line {number}: holds the control character {character!r}. {remedy}")
         if end == "\r":
             text = text.replace("\r", "\n")
         line += text.count("\n")

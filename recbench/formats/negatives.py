@@ -7,29 +7,34 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbench.formats.columns import Column, Read
+from recbench.formats.columns import BadRows, Column, Read
 from recbench.formats.lines import Lines, lines
 from recbench.formats.table import Cells, Fault, Table
 from recbench.formats.tokens import STAND_IN, tokens
+from recbench.text import shortened
 
 _COLUMNS = (Column("user", 0, "id"), Column("item", 1, "id"), Column("negative", 2, "id"))
 
 
-def read_negatives(path: str | Path) -> Read:
+def read_negatives(path: str | Path, *, encoding: str = "utf-8", bad_rows: BadRows = "error") -> Read:
     """Return one row a negative as the ids ``user``, ``item`` (the positive) and ``negative``.
 
     Source: the files ``*.test.negative`` of He et al.: Neural Collaborative Filtering, WWW 2017.
 
     Args:
         path: The file, plain, gzip or in a zip archive; see ``source.blocks``.
+        encoding: A Python encoding.
+        bad_rows: Whether a line that is not of this form, or an empty id, is an error, or its negatives are left out,
+            counted and logged. A bad line without negatives counts as one row.
 
     Raises:
-        DataError: The file cannot be read, or a line is not of this form; the message names the line.
-        EmptyDatasetError: The file has no bytes.
+        DataError: The file cannot be read, its bytes are not of the encoding; or, unless dropped, a line is not of this
+            form. The message names the line.
+        EmptyDatasetError: The file has no bytes, or nothing but bad lines.
     """
     path = Path(path)
-    table = Table(path, _COLUMNS, "error")
-    for block in lines(path, "utf-8", forbidden=(STAND_IN,)):
+    table = Table(path, _COLUMNS, bad_rows)
+    for block in lines(path, encoding, forbidden=(STAND_IN,)):
         _add(table, block)
     return table.finish()
 
@@ -49,7 +54,7 @@ def _add(table: Table, block: Lines) -> None:
         rows,
         lambda row: (
             f"should begin with (user,item), and item ids should follow, each behind a tab; it begins with "
-            f"{heads[row_lines[row]][:80]!r}."
+            f"{shortened(heads[row_lines[row]])!r}."
         ),
     )
     negatives = found.of(~found.first)
@@ -59,4 +64,4 @@ def _add(table: Table, block: Lines) -> None:
         "item": Cells.of(ids[row_lines[~rows], 1]),
         "negative": Cells(negatives.codes[good], negatives.values).compact(),
     }
-    table.add(cells, lambda row: f"line {block.first + row_lines[row]}", len(row_lines), [fault] if rows.any() else [])
+    table.add(cells, lambda rows: block.first + row_lines[rows], len(row_lines), [fault] if wrong.any() else [])

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from recbench.errors import BadRowError, EmptyDatasetError
-from recbench.formats.columns import BadRows, Column, Kind, Read
+from recbench.formats.columns import BadRows, Column, Kind, Read, Unit
 from recbench.formats.numerals import floats, wholes
+from recbench.text import shortened
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +78,27 @@ class Fault:
 
 
 class Table:
-    """The columns of a file as far as it has been read."""
+    """The columns of a file as far as it has been read.
 
-    def __init__(self, path: Path, columns: Sequence[Column], bad_rows: BadRows) -> None:
-        self.path, self.bad_rows = path, bad_rows
+    Args:
+        path: The file, for messages.
+        columns: Those that it has.
+        bad_rows: Whether a fault is an error, or its record is left out.
+        numbered: Whether the places of all rows are kept, 8 bytes each.
+        unit: What a place counts.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        columns: Sequence[Column],
+        bad_rows: BadRows,
+        *,
+        numbered: bool = False,
+        unit: Unit = "line",
+    ) -> None:
+        self.path, self.bad_rows, self.unit = path, bad_rows, unit
+        self._lines: list[np.ndarray] | None = [] if numbered else None
         self._series = {column.name: _SERIES[column.kind](column) for column in columns}
         self.names = frozenset(self._series)
         self._n_rows = 0
@@ -89,13 +107,17 @@ class Table:
         self._examples: dict[str, str] = {}
 
     def add(
-        self, cells: Mapping[str, Cells], where: Callable[[int], str], n_records: int, malformed: Sequence[Fault] = ()
+        self,
+        cells: Mapping[str, Cells],
+        lines: Callable[[np.ndarray], np.ndarray],
+        n_records: int,
+        malformed: Sequence[Fault] = (),
     ) -> None:
         """Take a block of records.
 
         Args:
             cells: The fields by column, of all records that are not malformed.
-            where: The place of a record in the file, for messages: ``line 7``.
+            lines: Gives the lines in which records begin, by their positions.
             n_records: Number of records, N.
             malformed: What is wrong with records as a whole, of N records each.
 
@@ -103,6 +125,10 @@ class Table:
             BadRowError: A record is malformed or a value is not what its column holds, and nothing is to be
                 dropped; the message is about the first one.
         """
+
+        def where(row: int) -> str:
+            return f"{self.unit} {lines(np.array([row]))[0]}"
+
         whole = np.ones(n_records, dtype=bool)
         for fault in malformed:
             whole &= ~fault.rows
@@ -126,6 +152,8 @@ class Table:
                 self._dropped[fault.reason] = self._dropped.get(fault.reason, 0) + int(fresh.sum())
         for name, series in self._series.items():
             series.take(blocks[name] if good.all() else blocks[name][good[whole]])
+        if self._lines is not None:
+            self._lines.append(lines(np.flatnonzero(good)))
         self._n_rows += n_records
 
     def leave_out(self, reason: str, n_records: int) -> None:
@@ -155,7 +183,8 @@ class Table:
             )
         # Without a copy, or pandas would hold everything twice for a moment.
         frame = pd.DataFrame({name: series.finish() for name, series in self._series.items()}, copy=False)
-        return Read(frame, self._n_rows, dict(self._dropped), dict(self._examples))
+        places = None if self._lines is None else np.concatenate(self._lines)
+        return Read(frame, self._n_rows, dict(self._dropped), dict(self._examples), places, self.unit)
 
 
 def _spread(fault: Fault, places: np.ndarray, n_records: int) -> Fault:
@@ -203,7 +232,9 @@ class _Series(ABC):
             Fault(
                 f"{self.column.title} {reason}",
                 cells.rows(wrong),
-                lambda row: f"the {self.column.title} {sentence.format(value=cells.values[cells.codes[row]])}",
+                lambda row: (
+                    f"the {self.column.title} {sentence.format(value=shortened(cells.values[cells.codes[row]]))}"
+                ),
             )
         ]
 

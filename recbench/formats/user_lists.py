@@ -12,12 +12,18 @@ from recbench.formats.columns import BadRows, Column, Read
 from recbench.formats.lines import Lines, lines
 from recbench.formats.table import Cells, Table
 from recbench.formats.tokens import STAND_IN, tokens
+from recbench.text import shortened
 
 _COLUMNS = (Column("user", 0, "id"), Column("item", 1, "id"))
 
 
 def read_user_lists(
-    path: str | Path, *, encoding: str = "utf-8", separator: str = " ", bad_rows: BadRows = "error"
+    path: str | Path,
+    *,
+    encoding: str = "utf-8",
+    separator: str = " ",
+    bad_rows: BadRows = "error",
+    numbered: bool = False,
 ) -> Read:
     """Return the interactions of lines ``user item item ...`` as columns ``user`` and ``item``, both ids.
 
@@ -29,6 +35,7 @@ def read_user_lists(
         encoding: A Python encoding.
         separator: What stands between ids, one byte.
         bad_rows: Whether an empty id is an error, or its interactions are left out, counted and logged.
+        numbered: Whether the lines of all rows are returned too.
 
     Raises:
         DataError: The file cannot be read, its bytes are not of the encoding, or a user has two lines; or, unless
@@ -39,7 +46,7 @@ def read_user_lists(
     path = Path(path)
     if len(separator.encode()) != 1 or separator in "\n\r\0":
         raise ConfigError(f"separator = {separator!r}: should be one ASCII character that ends no line.")
-    table = Table(path, _COLUMNS, bad_rows)
+    table = Table(path, _COLUMNS, bad_rows, numbered=numbered)
     seen: set[str] = set()
     for block in lines(path, encoding, forbidden=(STAND_IN,)):
         _add(table, block, separator, seen)
@@ -61,7 +68,7 @@ def _add(table: Table, block: Lines, separator: str, seen: set[str]) -> None:
     item_codes[n_items[row_lines] > 0] = items.codes
     table.add(
         {"user": Cells(users.codes[row_lines], users.values).compact(), "item": Cells(item_codes, items.values)},
-        lambda row: f"line {block.first + row_lines[row]}",
+        lambda rows: block.first + row_lines[rows],
         len(row_lines),
     )
     table.leave_out("user without items", int(((n_items == 0) & ~blank).sum()))
@@ -74,7 +81,7 @@ def _refuse_second_lines(path: Path, names: np.ndarray, block: Lines, seen: set[
     if again.any():
         line = int(np.argmax(again))
         raise DataError(
-            f"{path}, line {block.first + line}: the user {names[line]!r} has had a line before; "
+            f"{path}, line {block.first + line}: the user {shortened(names[line])!r} has had a line before; "
             "write all items of a user in one."
         )
     seen.update(names[names != ""])

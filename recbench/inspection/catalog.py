@@ -9,11 +9,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from recbench import datasets
-from recbench.data.cache import Place, cache_folder
+from recbench.data.cache import cache_folder
+from recbench.data.places import Place
 from recbench.datasets import Card
+from recbench.datasets.published import PublishedDataset
 from recbench.errors import ConfigError
 from recbench.options import one_of
 
@@ -28,9 +30,10 @@ class Row:
     Attributes:
         name: As registered.
         users: Published number, None where it depends on the options; ``items`` and ``interactions`` alike.
-        time: What timestamps are: ``seconds``, ``rank`` or ``none``.
+        time: What timestamps are in the files at hand, or else in those that are fetched first: ``seconds``, ``rank``
+            or ``none``; None where it depends on the options.
         at_hand: Where its files are, ``no`` where they have to be fetched.
-        verified: Whether someone has checked the loader against the published files.
+        verified: Whether someone has checked the reader against these very files; None where none were published.
         licence: The terms in short.
     """
 
@@ -38,30 +41,35 @@ class Row:
     users: int | None
     items: int | None
     interactions: int | None
-    time: str
+    time: str | None
     at_hand: AtHand
-    verified: bool
+    verified: bool | None
     licence: str
 
 
 def catalog() -> list[Row]:
     """Return one row for each data set, sorted by name; nothing is fetched, and no content looked at."""
-    return [_row(name, datasets.registry.entry(name).target.card) for name in datasets.registry.names()]  # type: ignore[attr-defined]
+    return [_row(name) for name in datasets.registry.names()]
 
 
-def at_hand(name: str, places: Sequence[Place]) -> AtHand:
-    """Return where the files of one of the ``places`` are; their content is verified when they are read."""
+def at_hand(name: str, places: Sequence[Place]) -> tuple[AtHand, Place | None]:
+    """Return where the files are, and which of the ``places`` have such files; their content is looked at when read.
+
+    Where there are none, that is the place from which they are fetched first.
+    """
     if not places:
-        return "needs none"
+        return "needs none", None
     home = cache_folder() / "datasets" / name
-    if any(_has(home / place.key, place) for place in places):
-        return "cache"
+    for place in places:
+        if _has(home / place.key, place):
+            return "cache", place
     mirror = os.environ.get("RECBENCH_MIRROR")
     if mirror:
         held = Path(mirror) / name
-        if any(_has(folder, place) for place in places for folder in (held, held / place.folder)):
-            return "mirror"
-    return "no"
+        for place in places:
+            if _has(held, place) or _has(held / place.folder, place):
+                return "mirror", place
+    return "no", places[0]
 
 
 def render(rows: Sequence[Row], format: Format = "table") -> str:
@@ -79,15 +87,19 @@ def render(rows: Sequence[Row], format: Format = "table") -> str:
     return _RENDERERS[format](rows)
 
 
-def _row(name: str, card: Card) -> Row:
+def _row(name: str) -> Row:
+    target: Any = datasets.registry.entry(name).target
+    card: Card = target.card
+    files_of = target.files_of if issubclass(target, PublishedDataset) else None
+    where, place = at_hand(files_of or name, card.places)
     return Row(
         name=name,
         users=card.n_users,
         items=card.n_items,
         interactions=card.n_interactions,
-        time=card.time,
-        at_hand=at_hand(name, card.places),
-        verified=card.verified,
+        time=place.time if place and place.time else card.time,
+        at_hand=where,
+        verified=None if place is None else place.verified,
         licence=card.licence,
     )
 

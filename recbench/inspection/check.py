@@ -30,9 +30,9 @@ from recbench.formats import (
     read_parquet,
     read_user_lists,
 )
-from recbench.inspection.sniff import Guess, sniff
+from recbench.inspection.sniff import Guess, shown, sniff
 from recbench.repeat import written
-from recbench.text import printable
+from recbench.text import printable, shortened
 
 _KINDS: Mapping[str, Kind] = {"user": "id", "item": "id", "rating": "number", "timestamp": "whole"}
 _MILLISECONDS = 10**11
@@ -223,7 +223,7 @@ def _read(path: str, guess: Guess, options: Mapping[str, Any]) -> Read:
     config = _config(path, options)
     chosen = config.format_of(path)
     if chosen == "user_lists":
-        return read_user_lists(path, encoding=config.encoding, bad_rows="drop")
+        return read_user_lists(path, encoding=config.encoding, bad_rows="drop", numbered=True)
     columns = [
         Column(
             role,
@@ -236,10 +236,10 @@ def _read(path: str, guess: Guess, options: Mapping[str, Any]) -> Read:
         if role in guess.places or not guess.places
     ]
     if chosen == "jsonl":
-        return read_json_lines(path, columns, encoding=config.encoding, bad_rows="drop")
+        return read_json_lines(path, columns, encoding=config.encoding, bad_rows="drop", numbered=True)
     if chosen == "parquet":
-        return read_parquet(path, columns, bad_rows="drop")
-    return read_delimited(path, columns, config.layout(path), bad_rows="drop")
+        return read_parquet(path, columns, bad_rows="drop", numbered=True)
+    return read_delimited(path, columns, config.layout(path), bad_rows="drop", numbered=True)
 
 
 def _conversion(path: str, guess: Guess, read: Read) -> tuple[str, ...]:
@@ -272,7 +272,7 @@ def _about_the_layout(guess: Guess, known: Mapping[str, Any]) -> list[Finding]:
     found = []
     for key, value in guess.options.items():
         if key not in known and not (key == "timestamp" and guess.dates):
-            sentence = sentences.get(key, f"the {key} is in the column {value!r}")
+            sentence = sentences.get(key, f"the {key} is in the column {shown(value)}")
             if (key, value) == ("header", True):
                 sentence = "the first line names the columns, which such files usually do not have"
             found.append(Finding(sentence, 0, "", f"Set dataset.{key}={written(value)}", {key: value}))
@@ -291,7 +291,7 @@ def _bad_rows(read: Read) -> Iterator[Finding]:
 def _about_the_rows(read: Read, guess: Guess, tolerated: Collection[str]) -> Iterator[Finding]:
     """Yield what is odd about rows that can be read; ``tolerated`` are the columns whose missing values are seen to."""
     frame = read.frame
-    rows = _Rows(frame, _lines(read, guess))
+    rows = _Rows(read)
     for name in ("rating", "timestamp"):
         if name in frame.columns and name not in tolerated and not guess.dates and frame[name].isna().any():
             step = {"step": "missing", name: "drop"}
@@ -315,10 +315,10 @@ def _about_the_rows(read: Read, guess: Guess, tolerated: Collection[str]) -> Ite
 
 
 class _Rows:
-    """Rows that were read, and their lines in the file where these are known."""
+    """Rows that were read, and their lines in the file."""
 
-    def __init__(self, frame: pd.DataFrame, first_line: int | None) -> None:
-        self.frame, self.first_line = frame, first_line
+    def __init__(self, read: Read) -> None:
+        self.read = read
 
     def finding(
         self,
@@ -331,19 +331,16 @@ class _Rows:
         flags = np.asarray(marked, dtype=bool)
         row = int(np.argmax(flags))
         values = ", ".join(
-            f"{name} {'' if pd.isna(value) else str(value)!r}" for name, value in self.frame.iloc[row].items()
+            f"{name} {'' if pd.isna(value) else shortened(str(value))!r}"
+            for name, value in self.read.frame.iloc[row].items()
         )
-        where = "" if self.first_line is None else f"line {self.first_line + row}: "
-        return Finding(what, int(flags.sum()), where + values, remedy, options)
+        return Finding(what, int(flags.sum()), f"{self.read.where(row)}: {values}", remedy, options)
 
-
-def _lines(read: Read, guess: Guess) -> int | None:
-    """Return the line of the first row, or None where not every line is one row."""
-    has_header = guess.facts.get("header") == "yes"
-    if guess.n_line_ends is None or read.dropped:
-        return None
-    # The last line may lack its end.
-    return 1 + has_header if read.n_rows + has_header - guess.n_line_ends in (0, 1) else None
+    def first(self, kind: str, code: int) -> str:
+        """Return a user or an item by its code, with the first line that it is in."""
+        column = self.read.frame[kind]
+        row = int(np.argmax(column.cat.codes.to_numpy() == code))
+        return f"{self.read.where(row)}: {shortened(str(column.cat.categories[code]))!r}"
 
 
 def _about_the_times(rows: _Rows, column: pd.Series) -> Iterator[Finding]:
@@ -392,30 +389,24 @@ def _about_the_ids(rows: _Rows, column: pd.Series) -> Iterator[Finding]:
             like_missing[codes],
             f"It is taken for the {kind} of that name; delete the rows where there is none",
         )
-    spaces = _alike(ids, plain)
-    if spaces:
-        yield Finding(f"{kind}s differ from others by spaces or case alone", *spaces, _SAME.format(kind=kind), {})
     number = plain.str.extract(r"^\+?0*(\d+)(?:\.0*)?$", expand=False)
-    numerals = _alike(ids[number.notna().to_numpy()], number.dropna())
-    if numerals:
-        yield Finding(f"{kind}s are the same number as others", *numerals, _SAME.format(kind=kind), {})
+    for what, normal in (
+        ("differ from others by spaces or case alone", plain),
+        ("are the same number as others", number),
+    ):
+        again = (normal.duplicated() & normal.notna()).to_numpy()
+        if again.any():
+            second = int(np.argmax(again))
+            one = int(np.argmax((normal == normal.iloc[second]).to_numpy()))
+            first = " and ".join(rows.first(kind, code) for code in (one, second))
+            yield Finding(f"{kind}s {what}", int(again.sum()), first, _SAME.format(kind=kind), {})
     single = np.bincount(codes, minlength=len(ids)) == 1
     if single.any():
         step = "{step:min_counts," + f"{kind}s:2" + "}"
         yield Finding(
             f"{kind}s have one interaction",
             int(single.sum()),
-            repr(str(ids[int(np.argmax(single))])),
+            rows.first(kind, int(np.argmax(single))),
             f"Little can be learnt of them; 'dataset.clean=[{step}]' leaves them out",
             {},
         )
-
-
-def _alike(ids: np.ndarray, normal: pd.Series) -> tuple[int, str] | None:
-    """Return how many ``ids`` share their normal form with an earlier one, and the first such pair."""
-    again = normal.duplicated().to_numpy()
-    if not again.any():
-        return None
-    second = int(np.argmax(again))
-    first = int(np.argmax((normal == normal.iloc[second]).to_numpy()))
-    return int(again.sum()), f"{ids[first]!r} and {ids[second]!r}"

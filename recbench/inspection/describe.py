@@ -25,6 +25,11 @@ FEW = 5
 """Users and items with fewer interactions are counted: little can be learnt or measured of them."""
 
 _TIMES = {"none": "not known", "rank": "only the order within each user"}
+_LOADERS = {
+    True: "checked against these very files (verified: yes)",
+    False: "not yet checked against these files (verified: no)",
+    None: "",
+}
 _TOP_PERCENT = (1, 10, 20)
 _N_POPULAR = 10
 _MOST_DISTINCT_RATINGS = 20
@@ -89,6 +94,7 @@ class Description:
     Attributes:
         name: As registered.
         card: What its card says.
+        verified: Whether someone has checked the reader against the files at hand; None where none were published.
         density: Share of all pairs of user and item that occur, 0 to 1; repeated ones count once each time.
         time: What timestamps are: seconds, the order within each user, or not there.
         first: Day of the earliest interaction (UTC), None where times are not seconds.
@@ -106,6 +112,7 @@ class Description:
 
     name: str
     card: Mapping[str, Any]
+    verified: bool | None
     n_users: int
     n_items: int
     n_interactions: int
@@ -141,14 +148,15 @@ class Section:
         return tuple(all(re.match(r"[-\d]", cell) for cell in column) for column in zip(*self.rows))
 
 
-def describe(name: str, card: Card, interactions: Interactions) -> Description:
-    """Return the data set ``name`` in numbers."""
+def describe(name: str, card: Card, interactions: Interactions, verified: bool | None = None) -> Description:
+    """Return the data set ``name``, of which ``verified`` is what ``Dataset.verified`` says, in numbers."""
     popularity = interactions.popularity.numpy()
     first, last = _span(interactions)
     ratings = None if interactions.ratings is None else interactions.ratings.numpy().astype(np.float64)
     return Description(
         name=name,
         card={fact.name: getattr(card, fact.name) for fact in fields(card) if fact.name != "places"},
+        verified=verified,
         n_users=interactions.n_users,
         n_items=interactions.n_items,
         n_interactions=len(interactions),
@@ -204,7 +212,7 @@ def sections(description: Description) -> list[Section]:
         "published at": card["homepage"],
         "licence": card["licence"],
         "citation": card["citation"],
-        "loader": "checked against the published files" if card["verified"] else "not yet checked (verified: no)",
+        "loader": _LOADERS[told.verified],
     }
     counts = {
         "users": f"{told.n_users:,}",

@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 import pandas as pd
 
 from recbench.datasets.files import FilesConfig
-from recbench.formats import DELIMITERS, LAYOUTS, format_of
+from recbench.formats import DELIMITERS, LAYOUTS, format_of, sample_parquet
 from recbench.formats.source import blocks
+from recbench.text import shortened
 
 ROLES = ("user", "item", "rating", "timestamp")
 
@@ -50,14 +52,17 @@ class Guess:
         facts: What was recognised, for people.
         places: The column of each role that was found: its name in the header, or its position from 0.
         dates: Whether the timestamps are written as dates.
-        n_line_ends: Line ends in the whole file; None where it is no text.
     """
 
     options: Mapping[str, Any]
     facts: Mapping[str, str]
     places: Mapping[str, str | int] = field(default_factory=dict)
     dates: bool = False
-    n_line_ends: int | None = None
+
+
+def shown(place: str | int) -> str:
+    """Return the name or position of a column as people read it."""
+    return repr(place if isinstance(place, int) else shortened(place))
 
 
 def sniff(path: str, known: Mapping[str, Any]) -> Guess:
@@ -72,8 +77,11 @@ def sniff(path: str, known: Mapping[str, Any]) -> Guess:
     """
     start = next(blocks(Path(path), progress=False), b"")
     if _format(path, known, start) == "parquet":
-        return Guess(_differing(path, known, {"format": "parquet"}), {"format": "Parquet"})
-    encoding, n_line_ends = _encoding(path, known)
+        table = sample_parquet(path, _SAMPLE_LINES)
+        places = _places(table, known)
+        facts = {"format": "Parquet", **_roles(table, places)}
+        return Guess(_differing(path, known, {"format": "parquet", **places}), facts, places)
+    encoding = _encoding(path, known)
     sample = codecs.getincrementaldecoder(encoding)(errors="replace").decode(start[:_SAMPLE_BYTES])
     lines = sample.removeprefix("\ufeff").splitlines()[:_SAMPLE_LINES]
     if len(start) > _SAMPLE_BYTES and len(lines) > 1:
@@ -87,7 +95,7 @@ def sniff(path: str, known: Mapping[str, Any]) -> Guess:
     elif chosen == "user_lists" or (chosen == "delimited" and "delimiter" not in known and _are_user_lists(lines)):
         facts["format"] = "user lists: a user and all its items a line"
         options = _differing(path, known, {"format": "user_lists", "encoding": encoding})
-        return Guess(options, facts, n_line_ends=n_line_ends)
+        return Guess(options, facts)
     else:
         delimiter = _delimiter(lines, known)
         rows = _split(lines, delimiter)
@@ -100,10 +108,15 @@ def sniff(path: str, known: Mapping[str, Any]) -> Guess:
         if typed and chosen != "recbole":
             guess["format"] = "recbole"
     places = _places(table, known)
-    facts["columns"] = ", ".join(f"{name}" for name in table.columns)
-    facts |= {role: f"column {places[role]!r}" for role in ROLES if role in places}
+    facts |= _roles(table, places)
     dates = "timestamp" in places and _are_dates(table[places["timestamp"]])
-    return Guess(_differing(path, known, {**guess, "encoding": encoding, **places}), facts, places, dates, n_line_ends)
+    return Guess(_differing(path, known, {**guess, "encoding": encoding, **places}), facts, places, dates)
+
+
+def _roles(table: pd.DataFrame, places: Mapping[str, str | int]) -> dict[str, str]:
+    """Return the columns of a file, and which of them has which role, for people."""
+    columns = ", ".join(shortened(str(name)) for name in table.columns)
+    return {"columns": columns} | {role: f"column {shown(places[role])}" for role in ROLES if role in places}
 
 
 def _format(path: str, known: Mapping[str, Any], start: bytes) -> str | None:
@@ -118,24 +131,23 @@ def _format(path: str, known: Mapping[str, Any], start: bytes) -> str | None:
     return named if named not in ("jsonl", "parquet") else None
 
 
-def _encoding(path: str, known: Mapping[str, Any]) -> tuple[str, int]:
-    """Return the encoding of the whole file, and its number of line feeds."""
+def _encoding(path: str, known: Mapping[str, Any]) -> str:
+    """Return the encoding of the whole file."""
+    if "encoding" in known:
+        return str(known["encoding"])
     decoders = {name: codecs.getincrementaldecoder(name)() for name in ("utf-8", "cp1252")}
-    start, n_line_ends = b"", 0
+    start = b""
     for block in blocks(Path(path), progress=False):
         start = start or block
-        n_line_ends += block.count(b"\n")
         for name, decoder in list(decoders.items()):
             try:
                 decoder.decode(block)
             except UnicodeDecodeError:
                 del decoders[name]
-    if "encoding" in known:
-        return str(known["encoding"]), n_line_ends
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16", n_line_ends
+        return "utf-16"
     # Of cp1252 and latin-1 only the first has letters where the second has control characters.
-    return next(iter(decoders), "latin-1"), n_line_ends
+    return next(iter(decoders), "latin-1")
 
 
 def _delimiter(lines: Sequence[str], known: Mapping[str, Any]) -> str:
@@ -161,7 +173,11 @@ def _are_user_lists(lines: Sequence[str]) -> bool:
 
 def _split(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     if delimiter in (",", ";"):
-        return [row for row in csv.reader(lines, delimiter=delimiter) if row]
+        rows: list[list[str]] = []
+        # A field beyond the limit of csv ends the sample; where a quote is at fault, the reader tells it.
+        with suppress(csv.Error):
+            rows.extend(row for row in csv.reader(lines, delimiter=delimiter) if row)
+        return rows
     return [line.split(delimiter) for line in lines if line]
 
 

@@ -1,10 +1,10 @@
 """Models, one file each; the file's name is the registered name."""
 
-from recbench.models.base import GradientModel, Model
+from recbench.models.base import AlternatingModel, GradientModel, Model
 from recbench.registry import Registry
 
 registry: Registry[Model] = Registry("model", "recbench.models")
 register = registry.register
 build = registry.build
 
-__all__ = ["GradientModel", "Model", "build", "register", "registry"]
+__all__ = ["AlternatingModel", "GradientModel", "Model", "build", "register", "registry"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -139,3 +139,14 @@ class GradientModel(Model):
         every = torch.arange(self.n_items, device=batch.users.device)
         block = max(1, BLOCK_NUMBERS // (self.n_items * self.numbers_a_pair))
         return torch.cat([self(users, every) for users in batch.users.split(block)])
+
+
+class AlternatingModel(Model):
+    """A model of two sides, each of which is solved for while the other is held."""
+
+    trainer: ClassVar[str] = "alternating"
+    stochastic: ClassVar[bool] = True
+
+    @abstractmethod
+    def sweeps(self, train: Interactions) -> Iterator[float]:
+        """Yield the objective, over the number of interactions, after each sweep over both sides; without end."""

@@ -19,6 +19,7 @@ from recbench.data import Interactions
 from recbench.models import GradientModel, register
 from recbench.nn.initialisation import lecun_linear, normal_embedding
 from recbench.nn.losses import NCFLossName
+from recbench.nn.pretrained import start_from, trained_weights
 from recbench.options import Config
 
 
@@ -37,6 +38,9 @@ class GMFConfig(Config):
     init_std: float = Field(0.01, gt=0)
     """Standard deviation of the first values of the vectors."""
 
+    pretrained: str | None = None
+    """What to start from: folder of a finished ``gmf`` run on the same split, or the NCF authors' weights (.npz)."""
+
 
 @register("gmf", config=GMFConfig)
 class GMF(GradientModel):
@@ -50,6 +54,8 @@ class GMF(GradientModel):
         self.user = normal_embedding(self.n_users, config.dim, config.init_std, seed, "gmf user")
         self.item = normal_embedding(self.n_items, config.dim, config.init_std, seed, "gmf item")
         self.output = lecun_linear(config.dim, 1, seed, "output")
+        if config.pretrained is not None:
+            start_from(self, trained_weights(config.pretrained, "gmf", train))
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the scores (B, C); see ``GradientModel.forward``."""

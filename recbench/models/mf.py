@@ -35,10 +35,11 @@ class MFConfig(Config):
     """Whether users and items have a bias, and all pairs one in common."""
 
     loss: LossName = "bpr"
-    """What is minimised: bpr, bce or sampled_softmax rank positives above negatives, mse learns the ratings."""
+    """What is minimised: bpr, bce, bce_sum and sampled_softmax rank positives above negatives, mse learns ratings."""
 
     reg: float = Field(0.02, ge=0)
-    """L2 on the rows of the batch, once an occurrence: half of it times their squares, over the pairs of the batch."""
+    """L2 on the rows of the batch, once an occurrence: half of it times their squares, over the pairs of the batch;
+    with bce_sum half of it times the squares of each positive and negative pair's rows, summed as the loss is."""
 
     init_std: float = Field(0.1, gt=0)
     """Standard deviation of the first values of the vectors; biases start at 0."""

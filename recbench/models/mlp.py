@@ -19,6 +19,7 @@ from recbench.data import Interactions
 from recbench.models import GradientModel, register
 from recbench.nn.initialisation import lecun_linear, normal_embedding
 from recbench.nn.losses import NCFLossName
+from recbench.nn.pretrained import start_from, trained_weights
 from recbench.nn.towers import PairTower
 from recbench.options import Config
 
@@ -50,6 +51,9 @@ class MLPConfig(Config):
     init_std: float = Field(0.01, gt=0)
     """Standard deviation of the first values of the vectors."""
 
+    pretrained: str | None = None
+    """What to start from: folder of a finished ``mlp`` run on the same split, or the NCF authors' weights (.npz)."""
+
 
 @register("mlp", config=MLPConfig)
 class MLP(GradientModel):
@@ -65,6 +69,8 @@ class MLP(GradientModel):
         self.item = normal_embedding(self.n_items, dim, config.init_std, seed, "mlp item")
         self.tower = PairTower(config.layers, config.dropout, seed)
         self.output = lecun_linear(config.layers[-1], 1, seed, "output")
+        if config.pretrained is not None:
+            start_from(self, trained_weights(config.pretrained, "mlp", train))
 
     @property
     def numbers_a_pair(self) -> int:

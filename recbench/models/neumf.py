@@ -17,12 +17,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from recbench.data import Interactions
-from recbench.errors import ConfigError
-from recbench.files import load_checkpoint
 from recbench.models import GradientModel, register
 from recbench.models.mlp import Layers
 from recbench.nn.initialisation import lecun_linear, normal_embedding
 from recbench.nn.losses import NCFLossName
+from recbench.nn.pretrained import start_from, trained_weights
 from recbench.nn.towers import PairTower
 from recbench.options import Config
 
@@ -49,10 +48,12 @@ class NeuMFConfig(Config):
     """Standard deviation of the first values of the vectors."""
 
     pretrained_gmf: str | None = None
-    """Folder of a finished ``gmf`` run on the same split, to start from; goes with ``pretrained_mlp``."""
+    """What to start from: folder of a finished ``gmf`` run on the same split, or the NCF authors' weights (.npz);
+    goes with ``pretrained_mlp``."""
 
     pretrained_mlp: str | None = None
-    """Folder of a finished ``mlp`` run on the same split, to start from; goes with ``pretrained_gmf``."""
+    """What to start from: folder of a finished ``mlp`` run on the same split, or the NCF authors' weights (.npz);
+    goes with ``pretrained_gmf``."""
 
     alpha: float = Field(0.5, ge=0, le=1)
     """Weight of the pre-trained GMF in the output layer; the MLP has the rest (equation 13)."""
@@ -60,7 +61,7 @@ class NeuMFConfig(Config):
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.pretrained_gmf is None) != (self.pretrained_mlp is None):
-            raise ValueError("pretrained_gmf and pretrained_mlp go together: name both runs, or none.")
+            raise ValueError("pretrained_gmf and pretrained_mlp go together: name both, or none.")
         return self
 
 
@@ -81,8 +82,8 @@ class NeuMF(GradientModel):
         self.tower = PairTower(config.layers, config.dropout, seed)
         self.output = lecun_linear(config.dim + config.layers[-1], 1, seed, "output")
         if config.pretrained_gmf is not None and config.pretrained_mlp is not None:
-            gmf = load_checkpoint(config.pretrained_gmf, "gmf", train)
-            mlp = load_checkpoint(config.pretrained_mlp, "mlp", train)
+            gmf = trained_weights(config.pretrained_gmf, "gmf", train)
+            mlp = trained_weights(config.pretrained_mlp, "mlp", train)
             self.start_from(gmf, mlp)
 
     def start_from(self, gmf: Mapping[str, Tensor], mlp: Mapping[str, Tensor]) -> None:
@@ -103,16 +104,7 @@ class NeuMF(GradientModel):
         alpha = self.config.alpha
         weights["output.weight"] = torch.cat([alpha * gmf["output.weight"], (1 - alpha) * mlp["output.weight"]], 1)
         weights["output.bias"] = alpha * gmf["output.bias"] + (1 - alpha) * mlp["output.bias"]
-        own = self.state_dict()
-        for name in sorted(own.keys() | weights.keys()):
-            mine = tuple(own[name].shape) if name in own else None
-            theirs = tuple(weights[name].shape) if name in weights else None
-            if mine != theirs:
-                raise ConfigError(
-                    f"the pre-trained runs do not fit: {name} is {theirs} there and {mine} here; "
-                    "choose the same model.dim and model.layers."
-                )
-        self.load_state_dict(weights)
+        start_from(self, weights)
 
     @property
     def numbers_a_pair(self) -> int:

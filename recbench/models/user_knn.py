@@ -2,12 +2,10 @@
 
 Source: Herlocker et al., An Algorithmic Framework for Performing Collaborative Filtering, SIGIR 1999, sections 5
 to 7; for ranking from binary data as in Sarwar et al., Analysis of Recommendation Algorithms for E-Commerce, EC
-2000, section 3. Weights and shrinkage: see ``recbench.nn.neighbours``.
+2000, section 3. Similarities and weights: see ``recbench.nn.profiles``. ``prune_axis=column``, with the items as
+documents (``documents=terms``), is what the code behind Ferrari Dacrema et al., TOIS 2021, does.
 
-Differs: cosine in place of Pearson's correlation, and no deviations from means, since the data are binary. The
-code behind Ferrari Dacrema et al., TOIS 2021, weighs its users' profiles with the items as documents, and asks
-those users who have the user among *their* k nearest; here the user's profile is the document, and the user's own
-k nearest are asked.
+Differs: similarities of binary data in place of Pearson's correlation, and no deviations from means.
 
 Shapes:
     B users, U training users, I items, C candidates, K neighbours, N training interactions.
@@ -15,61 +13,39 @@ Shapes:
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from recbench.data import Histories, Interactions, UserBatch
 from recbench.models import Model, register
-from recbench.nn.neighbours import (
-    BM25_B,
-    BM25_K1,
-    Weighting,
-    cosine,
-    nearest,
-    precedence,
-    profile_weights,
-    refuse_unused_bm25,
-    term_weights,
-)
-from recbench.options import Config
+from recbench.nn.matrices import binary_matrix
+from recbench.nn.neighbours import nearest, precedence
+from recbench.nn.profiles import ProfileConfig, Weights, nearest_profiles, similarities
 
 
-class UserKNNConfig(Config):
+class UserKNNConfig(ProfileConfig):
     """Options of ``user_knn``; the defaults did best on validation parts of ML-100K, split 80/20 at random per user."""
 
     neighbours: int = Field(100, ge=1)
-    """Nearest training users who are asked; more than there are users asks all."""
+    """Nearest training users of a user; more than there are users takes all."""
 
-    shrink: float = Field(0.0, ge=0)
-    """Added to the denominator of the cosine, so that similarities resting on few items count less."""
-
-    weighting: Weighting = "tfidf"
-    """Weights of the items in a user's profile: none, tfidf (rare items count more), bm25 (also long profiles
-    count less; only felt with shrink, since cosine divides by the length)."""
-
-    k1: float = Field(BM25_K1, ge=0)
-    """BM25's saturation; with bm25 and shrink only."""
-
-    b: float = Field(BM25_B, ge=0, le=1)
-    """BM25's normalisation by length; with bm25 and shrink only."""
-
-    @model_validator(mode="after")
-    def _no_option_without_effect(self) -> Self:
-        refuse_unused_bm25(self.weighting, self.shrink, self.k1, self.b)
-        return self
+    prune_axis: Literal["row", "column"] = "row"
+    """Whom a user asks, in the matrix of similarities with a row for each user: those nearest to the user (row), or
+    those who have the user among their own nearest (column)."""
 
 
 @register("user_knn", config=UserKNNConfig)
 class UserKNN(Model):
-    """Sum over the K training users nearest to the history of their similarity, where they have the item.
+    """Sum over the training users who are asked of their similarity to the history, where they have the item.
 
-    The training interactions are the model; nothing is learnt beside them. A user is compared by the history
-    given, which at test time includes validation items, and never with themselves; an unknown user is compared
-    with all, and an empty history gives 0 everywhere. Scoring takes memory for B x U similarities.
+    A user is compared by the history given, which at test time includes validation items, and never with
+    themselves; an unknown user is compared with all, and an empty history gives 0 everywhere. Scoring takes memory
+    for B x U similarities. With ``prune_axis=column`` a user is among a training user's nearest who, by the history
+    given, is at least as similar as the K-th nearest of the training users.
     """
 
     folds_in: ClassVar[bool] = True
@@ -82,15 +58,17 @@ class UserKNN(Model):
     profiles: Tensor
     squares: Tensor
     places: Tensor
+    reach: Tensor
 
     def __init__(self, config: UserKNNConfig, train: Interactions, seed: int = 0) -> None:
         super().__init__(config, train, seed)
-        by_user = train.histories
-        by_item = Histories.from_pairs(train.items, train.users, self.n_items)
-        self.mean_length = len(train) / self.n_users
-        terms = term_weights(config.weighting, train.popularity, self.n_users)
-        profiles = profile_weights(config.weighting, by_user.counts, self.mean_length, config.k1, config.b)
-        values = profiles[train.users] * terms[train.items]
+        self.k = min(config.neighbours, self.n_users)
+        pairs = binary_matrix(train).tocoo()
+        users, items = (torch.from_numpy(axis).long() for axis in pairs.coords)
+        by_user = Histories.from_pairs(users, items, self.n_users)
+        by_item = Histories.from_pairs(items, users, self.n_items)
+        self.weights = Weights(config, self.n_users, self.n_items, len(users))
+        terms, profiles = self.weights.of_terms(by_item.counts), self.weights.of_profiles(by_user.counts)
         tables = {
             "taken": by_user.items,
             "taken_offsets": by_user.offsets,
@@ -98,34 +76,42 @@ class UserKNN(Model):
             "takers_offsets": by_item.offsets,
             "terms": terms,
             "profiles": profiles,
-            "squares": torch.bincount(train.users, values**2, minlength=self.n_users),
+            "squares": torch.bincount(users, (profiles[users] * terms[items]) ** 2, minlength=self.n_users),
             "places": precedence(by_user.counts),
         }
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
+        if config.prune_axis == "column":
+            self.register_buffer("reach", torch.zeros(self.n_users))
 
     def fit(self, train: Interactions) -> None:
-        """Learn nothing: the constructor has the training interactions already."""
+        """Find how near the last neighbour of each training user is, where that matters.
+
+        Apart from that the constructor has the training interactions already.
+        """
+        if self.config.prune_axis == "column":
+            _, near = nearest_profiles(self.config, binary_matrix(train), self.k)
+            self.reach.copy_(near[:, -1])
 
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
         """Return (B, I) or (B, C) scores; see ``Model.score``."""
-        nearest_users, similarities = self.neighbours_of(batch)
-        table = torch.zeros(len(batch), self.n_users, device=self.device)
-        table = table.scatter_(1, nearest_users, similarities).T.contiguous()
-        scores = F.embedding_bag(self.takers, table, self.takers_offsets, mode="sum", include_last_offset=True).T
+        votes = self.votes(batch).T.contiguous()
+        scores = F.embedding_bag(self.takers, votes, self.takers_offsets, mode="sum", include_last_offset=True).T
         return scores.contiguous() if items is None else scores.gather(1, items)
 
-    def neighbours_of(self, batch: UserBatch) -> tuple[Tensor, Tensor]:
-        """Return the nearest training users (B, K) int64 of each user and their similarities (B, K) float32."""
-        options = self.config
-        counts = batch.history.counts
-        profiles = profile_weights(options.weighting, counts, self.mean_length, options.k1, options.b)
-        values = batch.history.mask(self.n_items) * self.terms * profiles[:, None]
+    def votes(self, batch: UserBatch) -> Tensor:
+        """Return the similarity (B, U) float32 of each training user who is asked, and 0 for those who are not."""
+        mask = batch.history.mask(self.n_items)
+        values = mask * self.terms * self.weights.of_profiles(mask.sum(1))[:, None]
         # In float64, so that no rounding decides between neighbours that are equally near.
         weighted = (values * self.terms).T.contiguous()
         dots = F.embedding_bag(self.taken, weighted, self.taken_offsets, mode="sum", include_last_offset=True).T
         squares = (values**2).sum(1, keepdim=True)
-        similarities = cosine(dots * self.profiles, squares, self.squares, options.shrink)
+        near = similarities(self.config, dots * self.profiles, self.squares, squares)
         known = torch.nonzero(batch.users >= 0).flatten()
-        similarities[known, batch.users[known]] = 0.0
-        return nearest(similarities, self.places, min(options.neighbours, self.n_users))
+        near[known, batch.users[known]] = 0.0
+        if self.config.prune_axis == "column":
+            near = near.float()
+            return torch.where(near >= self.reach, near, torch.zeros_like(near))
+        users, kept = nearest(near, self.places, self.k)
+        return torch.zeros(len(batch), self.n_users, device=self.device).scatter_(1, users, kept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Literal, Self
 
 import torch
@@ -13,8 +12,6 @@ from recbench.data import TEST, TRAIN, VALID, Interactions
 from recbench.options import Config
 from recbench.splits import Splitter, register
 from recbench.splits.shares import shuffled_place
-
-logger = logging.getLogger(__name__)
 
 
 class LeaveOutConfig(Config):
@@ -79,14 +76,6 @@ class LeaveOut(Splitter):
         parts[(from_end < k) & (sizes[users] > k)] = TEST
         if config.valid:
             parts[(from_end >= k) & (from_end < 2 * k) & (sizes[users] > 2 * k)] = VALID
-        n_untested = int((sizes <= k).sum())
-        n_unvalidated = int((sizes <= 2 * k).sum()) if config.valid else 0
-        if n_untested or n_unvalidated:
-            logger.info(
-                "split: %s users have too few interactions for test, %s for validation.",
-                f"{n_untested:,}",
-                f"{n_unvalidated:,}",
-            )
         return parts
 
 

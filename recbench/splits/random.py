@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Literal
 
 import torch
@@ -13,8 +12,6 @@ from recbench.data import TEST, TRAIN, VALID, Interactions
 from recbench.options import Config
 from recbench.splits import Splitter, register
 from recbench.splits.shares import portion, refuse_empty, shuffled_place
-
-logger = logging.getLogger(__name__)
 
 
 class RandomConfig(Config):
@@ -67,7 +64,4 @@ class Random(Splitter):
         parts[place < n_test[groups]] = TEST
         refuse_empty(parts, TEST, "test", config.test)
         refuse_empty(parts, VALID, "valid", config.valid)
-        n_untrained = interactions.n_users - len(interactions.users[parts == TRAIN].unique())
-        if n_untrained:
-            logger.warning("split random: %s users have no training interaction.", f"{n_untrained:,}")
         return parts

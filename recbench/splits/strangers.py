@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from recbench.data import FOLD_IN, TRAIN, UNUSED, Interactions, Split
+from recbench.data import FOLD_IN, TRAIN, UNUSED, Interactions, Split, Stage
 from recbench.splits.shares import at_most
+from recbench.splits.stage import counts_of
 
 logger = logging.getLogger(__name__)
 
@@ -43,20 +45,25 @@ def ask_strangers(
     n_asked[sizes < min_fold_in] = 0
     known = places(rows) >= n_asked[users]
     parts[rows[known]] = FOLD_IN
-    n_unasked = int((n_asked[roles != TRAIN] == 0).sum())
-    if n_unasked:
-        logger.info("split: %s users kept out of training have too few interactions to ask for.", f"{n_unasked:,}")
     return parts
 
 
 def cut_to_catalogue(interactions: Interactions, parts: Tensor) -> Split:
     """Return the split by ``parts`` (N,) int8 whose item vocabulary are the items of training alone.
 
+    What that leaves out beyond ``parts`` is logged and added to the provenance.
+
     Raises:
         EmptyDatasetError: Nothing is left to train on.
     """
     # Cleaning after the split may have taken the last training interaction of an item.
-    parts = _within_catalogue(interactions, parts)
+    inside = _within_catalogue(interactions, parts)
+    before, after = (counts_of(interactions, now != UNUSED) for now in (parts, inside))
+    if after != before:
+        stage = Stage("items that nobody takes in training", before, after)
+        logger.info("%s", stage)
+        interactions = replace(interactions, provenance=(*interactions.provenance, stage))
+    parts = inside
     items = torch.unique(interactions.items[parts == TRAIN])
     held = torch.isin(interactions.items, items)
     return Split.from_parts(interactions.on_items(items), parts[held])
@@ -66,9 +73,5 @@ def _within_catalogue(interactions: Interactions, parts: Tensor) -> Tensor:
     """Return ``parts`` with ``UNUSED`` for interactions with items that nobody takes in training."""
     trained = torch.zeros(interactions.n_items, dtype=torch.bool)
     trained[interactions.items[parts == TRAIN]] = True
-    foreign = ~trained[interactions.items] & (parts != UNUSED)
-    if bool(foreign.any()):
-        logger.info(
-            "split: %s interactions with items that nobody takes in training are left out.", f"{int(foreign.sum()):,}"
-        )
+    foreign = ~trained[interactions.items]
     return torch.where(foreign, torch.full_like(parts, UNUSED), parts)

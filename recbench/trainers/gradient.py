@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from recbench import metrics
 from recbench.data import Interactions, Split
 from recbench.errors import ConfigError, DivergedError
-from recbench.metrics import MetricText
 from recbench.models import GradientModel, Model
 from recbench.negatives import Sampler
 from recbench.nn.losses import Loss, Scored, losses
-from recbench.options import Config
 from recbench.randomness import derive, generator
 from recbench.registry import OneOf
 from recbench.trainers import register
 from recbench.trainers.base import EpochRecord, FitResult, Trainer
+from recbench.trainers.epochs import EpochsConfig, fit_in_epochs
 from recbench.trainers.optimizers import build_optimizer, optimizers
 
 CHECK_EVERY = 64
 """Steps between two looks at the loss; a look waits for the device."""
 
 
-class GradientConfig(Config):
+class GradientConfig(EpochsConfig):
     """Options of ``gradient``."""
-
-    epochs: int = Field(100, ge=1)
-    """Passes over the training interactions, at most."""
 
     batch_size: int = Field(2048, ge=1)
     """Observed pairs a step; each comes with its negatives."""
@@ -53,20 +47,6 @@ class GradientConfig(Config):
 
     clip_norm: float | None = Field(None, gt=0)
     """Largest norm of the whole gradient; null does not clip."""
-
-    selection: Literal["auto", "valid", "last", "test"] = "auto"
-    """Which epoch is kept: the best on validation, the last, or (only in experiments that say so) the best on
-    test; auto is valid where there is a validation part, else last."""
-
-    monitor: MetricText = "ndcg@10"
-    """Metric that chooses the epoch, one of ``evaluation.metrics``; where ndcg@10 is not among them and nothing is
-    said here, the first of them."""
-
-    patience: int | None = Field(10, ge=1)
-    """Evaluations without improvement after which training stops; null never stops early."""
-
-    evaluate_every: int = Field(1, ge=1)
-    """Epochs between two evaluations."""
 
     @model_validator(mode="after")
     def _decays_what_it_moves(self) -> Self:
@@ -115,36 +95,13 @@ class Gradient(Trainer):
         """
         if not isinstance(model, GradientModel):
             raise ConfigError(f"{type(model).__name__} is no GradientModel, and the trainer 'gradient' fits no other.")
-        config = self.config
-        chosen = _Chosen(config, validate is not None)
-        begun = time.perf_counter()
-        steps = _Steps(model, split.train, config, seed, negatives)
-        curve = []
-        model.train()
-        for epoch in tqdm(
-            range(1, config.epochs + 1),
-            desc="fit",
-            unit="epoch",
-            delay=1,
-            leave=False,
-            disable=None if progress else True,
-        ):
-            values = steps.epoch(epoch)
-            evaluated = validate is not None and (epoch % config.evaluate_every == 0 or epoch == config.epochs)
-            if evaluated:
-                assert validate is not None
-                measured = validate(model)
-                part = "test" if chosen.selection == "test" else "valid"
-                values |= {f"{part}/{name}": value for name, value in measured.items()}
-                chosen.see(epoch, measured, model)
-            curve.append(EpochRecord(epoch, values))
-            if on_epoch is not None:
-                on_epoch(curve[-1])
-            if chosen.done:
-                break
-        best_epoch = chosen.restore(model, last=curve[-1].epoch)
-        model.eval()
-        return FitResult(best_epoch, tuple(curve), time.perf_counter() - begun)
+
+        def epochs() -> Iterator[dict[str, float]]:
+            steps = _Steps(model, split.train, self.config, seed, negatives)
+            for epoch in itertools.count(1):
+                yield steps.epoch(epoch)
+
+        return fit_in_epochs(model, epochs(), self.config, validate=validate, on_epoch=on_epoch, progress=progress)
 
 
 class _Steps:
@@ -166,6 +123,7 @@ class _Steps:
         if not self.on_ratings and negatives is None:
             raise ConfigError(f"model.loss = {name!r}: needs negatives.")
         self.loss: Loss = entry.target
+        self.summed = bool(entry.traits.get("summed", False))
         self.model = model
         self.config = config
         self.seed = seed
@@ -191,7 +149,7 @@ class _Steps:
                 if self.config.clip_norm is not None:
                     self.optimizer.clip(self.config.clip_norm)
                 self.optimizer.step(lr)
-                total += loss.detach().double() * len(index)
+                total += loss.detach().double() * (1 if self.summed else len(index))
                 if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps_an_epoch:
                     self._refuse_divergence(total, epoch, step + 1, lr)
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
@@ -227,7 +185,20 @@ class _Steps:
                 positive, negative = scores[:, 0], scores[:, 1:]
             loss = self.loss(Scored(positive, negative, drawn.keep, drawn.log_q))
         reg = self.model.config.reg  # type: ignore[attr-defined]
-        return loss + reg / 2 / len(users) * self.model.penalty(users, asked) if reg else loss
+        if not reg:
+            return loss
+        if self.summed:
+            return loss + reg / 2 * self._penalty_of_pairs(users, asked)
+        return loss + reg / 2 / len(users) * self.model.penalty(users, asked)
+
+    def _penalty_of_pairs(self, users: Tensor, asked: Tensor) -> Tensor:
+        """Return the penalty of all pairs that were scored, each with its own user and item.
+
+        A row that stands in n pairs counts n times; it is looked up once.
+        """
+        of_users = asked.shape[-1] * self.model.penalty(users, asked[:0])
+        n_users_an_item = 1 if asked.dim() == 2 else len(users)
+        return of_users + n_users_an_item * self.model.penalty(users[:0], asked)
 
     def _lr(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0 over all epochs."""
@@ -247,52 +218,3 @@ class _Steps:
             f"{what} of {type(self.model).__name__} is no longer finite in epoch {epoch}, by step {step} of "
             f"{self.steps_an_epoch} (lr {lr:g}). Lower trainer.lr, or set trainer.clip_norm=1."
         )
-
-
-class _Chosen:
-    """Which epoch is kept, and when there is no use in going on."""
-
-    def __init__(self, config: GradientConfig, has_validation: bool) -> None:
-        self.monitor = config.monitor
-        self.patience = config.patience
-        self.selection = config.selection
-        if self.selection == "auto":
-            self.selection = "valid" if has_validation else "last"
-        if self.selection != "last" and not has_validation:
-            raise ConfigError(
-                f"trainer.selection = {self.selection!r}: the split has no such part; use 'last', or a split with one."
-            )
-        self.best_value = -math.inf
-        self.best_epoch: int | None = None
-        self.best_state: dict[str, Tensor] = {}
-        self.waited = 0
-
-    @property
-    def done(self) -> bool:
-        """Whether ``patience`` evaluations in a row were no better than the best."""
-        return self.selection != "last" and self.patience is not None and self.waited >= self.patience
-
-    def see(self, epoch: int, measured: Mapping[str, float], model: Model) -> None:
-        """Keep the parameters where the monitored metric is better than ever; of equals the earlier stays."""
-        if self.selection == "last":
-            return
-        found = [value for name, value in measured.items() if name.partition("[")[0] == self.monitor]
-        if not found:
-            raise ConfigError(
-                f"trainer.monitor = {self.monitor!r}: is not measured; add it to evaluation.metrics or choose one of: "
-                f"{', '.join(measured)}."
-            )
-        if math.isnan(found[0]):
-            raise ConfigError(f"trainer.monitor = {self.monitor!r}: is not defined for any user in epoch {epoch}.")
-        value = found[0] * metrics.parse(self.monitor).sign
-        self.waited += 1
-        if value > self.best_value:
-            self.best_value, self.best_epoch, self.waited = value, epoch, 0
-            self.best_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-    def restore(self, model: Model, last: int) -> int:
-        """Give ``model`` the chosen epoch's parameters and return that epoch."""
-        if self.best_epoch is None:
-            return last
-        model.load_state_dict(self.best_state)
-        return self.best_epoch

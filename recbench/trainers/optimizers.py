@@ -53,8 +53,8 @@ class Optimizer:
 
 
 Moves = Literal["all", "batch", "batch or zero"]
-"""Which rows of a table a step moves: all; those of the batch, so that gradients must be sparse; or those of the
-batch since a gradient of zero moves nothing, so that gradients are sparse only where the table is large."""
+"""Which rows of a table a step moves: all; those of the batch, so that gradients are sparse; or those of the batch
+since a gradient of zero moves nothing, so that gradients are sparse only where the table is large."""
 
 optimizers: Registry[Optimizer] = Registry("optimizer", "recbench.trainers.optimizers", needs=("moves",))
 
@@ -89,7 +89,7 @@ def build_optimizer(name: str, model: nn.Module, lr: float, weight_decay: float)
     return entry.target(rows, others, lr, weight_decay)
 
 
-@optimizers.register("sgd", moves="batch or zero")
+@optimizers.register("sgd", moves="batch")
 def sgd(rows: list[Tensor], others: list[Tensor], lr: float, weight_decay: float) -> Optimizer:
     """Plain stochastic gradient descent, without momentum."""
     return Optimizer((torch.optim.SGD([*rows, *others], lr=lr),))

@@ -21,7 +21,7 @@ class ForgetsUsers(ItemKNN):
     """Scores by popularity."""
 
     def score(self, batch, items=None):
-        scores = self.weights.sum(1).repeat(len(batch), 1)
+        scores = self.near.weights.sum(1).repeat(len(batch), 1)
         return scores if items is None else scores.gather(1, items)
 
 

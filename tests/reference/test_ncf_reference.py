@@ -120,7 +120,7 @@ def test_neumf_refuses_runs_that_do_not_fit(train):
     with pytest.raises(ConfigError) as error:
         model.start_from(left.state_dict(), right.state_dict())
     assert str(error.value) == (
-        "the pre-trained runs do not fit: gmf_item.weight is (9, 4) there and (9, 5) here; "
+        "the pre-trained weights do not fit: gmf_item.weight is (9, 4) there and (9, 5) here; "
         "choose the same model.dim and model.layers."
     )
 
@@ -129,7 +129,7 @@ def test_neumf_wants_both_runs_or_none(train):
     with pytest.raises(ConfigError) as error:
         models.build("neumf", train, 0, pretrained_gmf="somewhere")
     assert str(error.value) == (
-        "model 'neumf' cannot be configured:\n  pretrained_gmf and pretrained_mlp go together: name both runs, or none."
+        "model 'neumf' cannot be configured:\n  pretrained_gmf and pretrained_mlp go together: name both, or none."
     )
 
 

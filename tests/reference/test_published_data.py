@@ -17,9 +17,9 @@ def load(real_data, tmp_path, monkeypatch):
     monkeypatch.setenv("RECBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("RECBENCH_OFFLINE", "1")
 
-    def load(name, **options):
-        if not (real_data / name).is_dir():
-            pytest.skip(f"no {name} in {real_data}.")
+    def load(name, *, folder=None, **options):
+        if not (real_data / (folder or name)).is_dir():
+            pytest.skip(f"no {folder or name} in {real_data}.")
         return datasets.build(name, **options).load()
 
     return load
@@ -41,7 +41,8 @@ def test_ml_1m(load):
     # The ranks of each user are 0, 1, 2, ...
     per_user = torch.bincount(data.users)
     assert torch.equal(data.timestamps, torch.cat([torch.arange(int(n)) for n in per_user]))
-    assert [stage.after.n_interactions for stage in data.provenance] == [1_000_209] * len(data.provenance)
+    kept = [stage.after.n_interactions for stage in data.provenance if stage.counted == "interactions"]
+    assert kept == [1_000_209] * 2
     titles = data.features.items.text("title")
     assert titles[data.item_vocabulary.indices(["1"])[0]] == "Toy Story (1995)"
     assert titles[data.item_vocabulary.indices(["2858"])[0]] == "American Beauty (1999)"
@@ -90,6 +91,12 @@ def test_gowalla(load):
     assert len(torch.unique(test.users)) == 29_858
     split = splits.build("fixed").apply(data)
     assert (len(split.train), int(split.test.target.counts.sum())) == (810_128, 217_242)
+
+
+def test_ml_1m_recbole(load):
+    data = load("ml-1m-recbole", folder="ml-1m")
+    # The benchmark says 834,449 ratings, 6,034 users and 3,124 items, its padding counted among both.
+    assert counts(data) == (6_034 - 1, 3_124 - 1, 834_449)
 
 
 def test_ml_100k_mcrec(load):

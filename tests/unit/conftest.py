@@ -1,6 +1,7 @@
 """What several unit tests need: the command line, called in this process and leaving nothing behind."""
 
 import copy
+import logging
 from dataclasses import dataclass
 
 import pytest
@@ -37,6 +38,9 @@ def command(untouched_registries, capsys, monkeypatch, tmp_path):
     from recbench.cli import main
 
     monkeypatch.chdir(tmp_path)
+    # Hydra's own flags end the process, and leave its log set up on the standard output of that moment.
+    monkeypatch.setattr(logging.root, "handlers", list(logging.root.handlers))
+    monkeypatch.setattr(logging.root, "level", logging.root.level)
 
     def run(*arguments):
         capsys.readouterr()

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from recbench.data.cache import Archive, File, Found, Place, Url, Wheel, cache_folder, obtain
+from recbench.data.cache import Found, cache_folder, obtain
+from recbench.data.places import Archive, File, Place, Url, Wheel
 from recbench.errors import DataError
 
 A, B = b"1\t2\n", b"one|two\n"
@@ -68,7 +69,7 @@ def test_an_archive_on_the_web_fills_the_cache_once(tmp_path, cache, caplog):
     caplog.set_level(logging.INFO, "recbench")
     place = url(good_archive(tmp_path))
     found = get(place)
-    assert found == Found(cache / place.key, FILES)
+    assert found == Found(cache / place.key, FILES, verified=False)
     assert {path.name: path.read_bytes() for path in found.folder.iterdir()} == {"a.tsv": A, "b.txt": B}
     assert caplog.messages == [f"data set toy: fetched from {place}. Licence: free"]
     (tmp_path / "toy.zip").unlink()
@@ -89,7 +90,7 @@ def test_places_are_tried_in_order_and_the_next_one_helps(tmp_path, cache, caplo
     caplog.set_level(logging.WARNING, "recbench")
     first = url(tmp_path / "none.zip")
     second = url(archive(tmp_path / "other.zip", {"x/all.csv": b"1,2\n"}), folder="x", files=OTHER)
-    assert get(first, second) == Found(cache / second.key, OTHER)
+    assert get(first, second) == Found(cache / second.key, OTHER, verified=False)
     (message,) = caplog.messages
     assert message.startswith(f"data set toy: {first}: <urlopen error")
 
@@ -163,7 +164,7 @@ def test_mirror_is_read_in_place_before_the_network(tmp_path, monkeypatch):
     (tmp_path / "mirror" / "toy" / "all.csv").write_bytes(b"1,2\n")
     monkeypatch.setenv("RECBENCH_MIRROR", str(tmp_path / "mirror"))
     second = url(tmp_path / "none.zip", files=OTHER)
-    assert get(url(good_archive(tmp_path)), second) == Found(tmp_path / "mirror" / "toy", OTHER)
+    assert get(url(good_archive(tmp_path)), second) == Found(tmp_path / "mirror" / "toy", OTHER, verified=False)
     assert not cache_folder().exists()
 
 
@@ -187,15 +188,15 @@ def test_a_folder_that_the_user_names(tmp_path):
     (tmp_path / "toy" / "a.tsv").write_bytes(A)
     (tmp_path / "toy" / "b.txt").write_bytes(B)
     place = url(tmp_path / "none.zip")
-    assert get(place, path=tmp_path / "toy") == Found(tmp_path / "toy", FILES)
-    assert get(place, path=tmp_path) == Found(tmp_path / "toy", FILES)
+    assert get(place, path=tmp_path / "toy") == Found(tmp_path / "toy", FILES, verified=False)
+    assert get(place, path=tmp_path) == Found(tmp_path / "toy", FILES, verified=False)
     assert not cache_folder().exists()
 
 
 def test_an_archive_that_the_user_names(tmp_path, cache):
     place = url(tmp_path / "none.zip")
-    assert get(place, path=good_archive(tmp_path)) == Found(cache / place.key, FILES)
-    assert get(place, path=good_archive(tmp_path)) == Found(cache / place.key, FILES)
+    assert get(place, path=good_archive(tmp_path)) == Found(cache / place.key, FILES, verified=False)
+    assert get(place, path=good_archive(tmp_path)) == Found(cache / place.key, FILES, verified=False)
 
 
 def test_a_path_that_does_not_fit_is_an_error_although_the_cache_would(tmp_path):
@@ -229,7 +230,7 @@ def test_a_wheel_is_downloaded_and_not_installed(tmp_path, cache, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     place = Wheel("toy-data==1.0", folder="toy", files=FILES)
-    assert get(place) == Found(cache / place.key, FILES)
+    assert get(place) == Found(cache / place.key, FILES, verified=False)
     assert sorted(path.name for path in (cache / place.key).iterdir()) == ["a.tsv", "b.txt"]
     missing = Wheel("toy-data==2.0", folder="toy", files=OTHER)
     assert reason(missing) == "pip download failed with exit code 1: No matching distribution found for toy-data==2.0."

@@ -1,7 +1,9 @@
 """What is wrong with a user's file: each oddity is found, counted, shown, and has its remedy."""
 
+import json
 import time
 
+import pandas as pd
 import pytest
 
 from recbench.errors import ConfigError, DataError
@@ -123,9 +125,103 @@ def test_duplicates(report):
     assert finding.options == {}
 
 
-def test_the_line_is_not_told_where_it_is_not_known(report):
+def test_lines_are_right_behind_bad_rows_and_quoted_line_ends(report):
     told = report(HEAD + SOUND + "u0,i90,bad,9\nu0,i0,2,9\n")
-    assert found(told, "occurred before").first == "user 'u0', item 'i0', rating '2.0', timestamp '9'"
+    assert found(told, "occurred before").first == "line 43: user 'u0', item 'i0', rating '2.0', timestamp '9'"
+    told = report(HEAD.replace("\n", ",note\n") + SOUND.replace("\n", ',"two\nlines"\n') + "u0,i0,2,9,-\n")
+    assert found(told, "occurred before").first == "line 82: user 'u0', item 'i0', rating '2.0', timestamp '9'"
+
+
+def test_lines_of_other_formats(report):
+    rows = [dict(zip(("user", "item", "rating"), row.split(","))) for row in SOUND.split()]
+    content = "".join(json.dumps(row) + "\n" for row in [*rows, {"user": "u0"}, rows[0]])
+    told = report(content, "a.jsonl")
+    assert found(told, "item id is empty").first == "line 41: the item id is empty"
+    assert found(told, "occurred before").first == "line 42: user 'u0', item 'i0', rating '1.0'"
+    told = report("0 10 11 12\n1 10 12\n2 10 11 12 10\n", "a.txt")
+    assert found(told, "occurred before").first == "line 3: user '2', item '10'"
+
+
+def test_parquet(report, tmp_path):
+    pytest.importorskip("pyarrow", reason="reading Parquet needs pyarrow: pip install pyarrow")
+    sound = [row.split(",") for row in SOUND.split()]
+    rows = [*sound, ["u0", "i90", "bad", "9"], [None, "i1", "3", "9"], ["u0", "i0", "2", "9"], ["NA", "i0", "3", "9"]]
+    path = tmp_path / "a.parquet"
+    pd.DataFrame(rows, columns=["user", "film", "rating", "timestamp"]).to_parquet(path)
+    told = check(str(path), {})
+    assert (
+        str(told)
+        == f"""\
+{path}
+  format     Parquet
+  columns    user, film, rating, timestamp
+  user       column 'user'
+  item       column 'film'
+  rating     column 'rating'
+  timestamp  column 'timestamp'
+  rows       44
+
+must be dealt with:
+  - the item is in the column 'film'. Set dataset.item=film
+  - 1 x user id is empty; first: row 42: the user id is empty. Correct them, or leave them out by \
+dataset.bad_rows=drop
+  - 1 x rating is no finite number; first: row 41: the rating 'bad' should be a finite number. Correct them, or \
+leave them out by dataset.bad_rows=drop
+
+good to know:
+  - 1 x rows whose user and item occurred before; first: row 43: user 'u0', item 'i0', rating '2.0', timestamp '9'. \
+By default the last one counts; dataset.duplicates=first, sum or error decides otherwise
+  - 1 x rows whose user looks like a missing value; first: row 44: user 'NA', item 'i0', rating '3.0', timestamp '9'. \
+It is taken for the user of that name; delete the rows where there is none
+  - 1 x users have one interaction; first: row 44: 'NA'. Little can be learnt of them; \
+'dataset.clean=[{{step:min_counts,users:2}}]' leaves them out
+
+this runs it: 41 interactions of 5 users and 10 items.
+  recbench run dataset=files dataset.interactions={path} dataset.item=film dataset.bad_rows=drop"""
+    )
+
+
+def test_a_sound_parquet_file_runs_as_it_is(tmp_path):
+    pytest.importorskip("pyarrow", reason="reading Parquet needs pyarrow: pip install pyarrow")
+    rows = [row.split(",")[:2] for row in SOUND.split()]
+    pd.DataFrame(rows, columns=["user", "item"]).to_parquet(tmp_path / "a.parquet")
+    told = check(str(tmp_path / "a.parquet"), {})
+    assert (told.runs_as_it_is, told.findings) == (True, ())
+    assert told.outcome == "40 interactions of 4 users and 10 items."
+
+
+def test_parquet_by_another_name_and_with_other_columns(tmp_path):
+    pytest.importorskip("pyarrow", reason="reading Parquet needs pyarrow: pip install pyarrow")
+    rows = [row.split(",") for row in SOUND.split()]
+    table = pd.DataFrame(rows, columns=["person", "song", "stars", "when"])
+    table["when"] = pd.to_datetime(table["when"].astype(int), unit="s")
+    table["stars"] = table["stars"].astype(float)
+    table.to_parquet(tmp_path / "a.data")
+    told = check(str(tmp_path / "a.data"), {})
+    assert told.options == {"format": "parquet", "user": "person", "item": "song", "rating": "stars"}
+    assert told.outcome == "40 interactions of 4 users and 10 items."
+    # Dates are no numbers: under the usual name they are in the way, and the reader says so.
+    table.rename(columns={"when": "timestamp"}).to_parquet(tmp_path / "a.data")
+    told = check(str(tmp_path / "a.data"), {"rating": "stars"})
+    assert told.error.startswith(f"{tmp_path / 'a.data'}: the column 'timestamp' for the timestamp holds timestamp[")
+    known = check(str(tmp_path / "a.data"), {"user": "song", "item": "person", "timestamp": "stars"})
+    assert known.options["user"] == "song"
+    assert known.outcome == "40 interactions of 10 users and 4 items."
+
+
+def test_what_is_long_is_cut(report):
+    long = "x" * 3_000_000
+    short = "x" * 77 + "..."
+    told = report(f"{HEAD}{SOUND}{long},i0,3,7\n{long.upper()},i0,3,7\nu0,i90,{long},9\nu0,i91,{long}\n")
+    assert found(told, "no finite number").first == f"line 44: the rating {short!r} should be a finite number"
+    assert found(told, "spaces or case").first == f"line 42: {short!r} and line 43: {short.upper()!r}"
+    assert found(told, "one interaction").first == f"line 42: {short!r}"
+    assert len(str(told)) < 3_000
+    named = report(f"{long[:3000]},item\n" + "u1,i1\nu1,i2\n", user=long[:3000])
+    assert named.facts["user"] == f"column {short!r}"
+    assert named.facts["columns"] == f"{short}, item"
+    # csv takes no field of that length; there is no way to know the columns then.
+    assert report(f"{long},item\nu1,i1\n").error is not None
 
 
 @pytest.mark.parametrize(
@@ -204,7 +300,7 @@ def test_ids_that_are_likely_the_same(report, one, other, what):
     told = report(HEAD + SOUND + f"{one},i0,3,7\n{one},i1,3,7\n{other},i2,3,7\n{other},i1,3,7\n")
     finding = found(told, what)
     assert finding.what.startswith("users")
-    assert (finding.n, finding.first) == (1, f"{one!r} and {other!r}")
+    assert (finding.n, finding.first) == (1, f"line 42: {one!r} and line 44: {other!r}")
 
 
 def test_ids_that_are_not_the_same(report):
@@ -215,9 +311,9 @@ def test_ids_that_are_not_the_same(report):
 def test_users_and_items_with_one_interaction(report):
     told = report(HEAD + SOUND + "new,i0,3,7\nu0,fresh,3,7\n")
     finding = found(told, "users have one interaction")
-    assert (finding.n, finding.first) == (1, "'new'")
+    assert (finding.n, finding.first) == (1, "line 42: 'new'")
     assert finding.remedy.startswith("Little can be learnt of them; 'dataset.clean=[{step:min_counts,users:2}]'")
-    assert found(told, "items have one interaction").first == "'fresh'"
+    assert found(told, "items have one interaction").first == "line 43: 'fresh'"
 
 
 def test_users_with_too_few_interactions_for_every_part(report):

@@ -14,7 +14,7 @@ from recbench.cleaning.missing import MissingConfig
 from recbench.cleaning.normalise import NormaliseConfig
 from recbench.cleaning.rating import RatingConfig
 from recbench.cleaning.run import clean
-from recbench.configuration import resolve
+from recbench.configuration import resolve, without_effect
 from recbench.data import Counts, Stage
 from recbench.datasets import Card, Dataset, DatasetConfig, Tables
 from recbench.errors import ConfigError, DataError, EmptyDatasetError
@@ -95,7 +95,7 @@ def test_steps_are_written_as_mappings_or_names():
                 "min_counts, missing, normalise, rating, sample_users, time_window.",
                 "clean[1].usres = 5: no such option. Did you mean 'users'? Known: after_split, items, users.",
                 "clean[1].items = 0: should be at least 1.",
-                "clean[2]: has no effect: set min, max, or both.",
+                "clean[2]: has no effect: set min, max, or both, or binarise=true.",
                 "clean[3]: has no effect: set users, items, or both.",
                 "duplicates = 'some': should be 'last', 'first', 'sum', 'keep' or 'error'.",
             ],
@@ -139,7 +139,32 @@ def test_steps_are_written_as_mappings_or_names():
         ({"clean": ["duplicates", "duplicates"]}, ["clean holds the step duplicates more than once; keep one."]),
         (
             {"clean": ["duplicates"], "duplicates": "sum"},
-            ["duplicates = 'sum' and a step duplicates in clean are given together; keep one."],
+            ["duplicates = 'sum' and clean[0], duplicates(keep=last), are given together; keep one."],
+        ),
+        (
+            {"clean": [{"step": "k_core", "users": 5}, {"step": "duplicates", "keep": "first"}], "duplicates": "last"},
+            ["duplicates = 'last' and clean[1], duplicates(keep=first), are given together; keep one."],
+        ),
+        (
+            {"clean": [{"step": "rating", "min": 4, "binarise": True, "after_split": True}]},
+            [
+                "clean[0]: binarise = True: holds for all parts, and after_split for the training part alone; leave "
+                "one of them out."
+            ],
+        ),
+        (
+            {"clean": [{"step": "rating", "min": 4, "binarise": True}, {"step": "k_core", "users": 5}, "normalise"]},
+            [
+                "clean holds normalise(by=user, to=mean) behind rating(min=4.0, binarise), which leaves no ratings: "
+                "put it in front, or leave one of them out."
+            ],
+        ),
+        (
+            {"clean": [{"step": "rating", "binarise": True}, {"step": "rating", "max": 4}]},
+            [
+                "clean holds rating(max=4.0) behind rating(binarise), which leaves no ratings: put it in front, or "
+                "leave one of them out."
+            ],
         ),
         (
             {"clean": ["normalise", {"step": "k_core", "users": 5}]},
@@ -223,7 +248,9 @@ def test_each_step_is_logged_and_kept(caplog):
         "highest rating: 5.0)",
     ]
     assert [str(stage) for stage in interactions.provenance] == [str(reading), *lines]
+    assert [stage.asked for stage in interactions.provenance] == [False, False, True]
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("DEBUG", str(reading)),
         ("WARNING", lines[0]),
         ("INFO", lines[1]),
     ]
@@ -284,8 +311,13 @@ def test_published_candidates_follow_the_vocabularies(caplog):
         Counts(6),
         Counts(3),
         {"the user is not in the data": 2, "the item is not in the data": 1},
+        counted="candidates",
+        asked=True,
     )
-    assert caplog.messages[-1] == str(interactions.provenance[-1])
+    assert caplog.messages[-1] == (
+        "published candidates: leaves out 3 of 6 candidates "
+        "(the user is not in the data: 2, the item is not in the data: 1)"
+    )
     # z goes with the threshold on its only rating, and with it the candidates that name it.
     smaller = Given(Tables(TABLE, candidates=published), clean=[{"step": "rating", "max": 4}]).load()
     assert smaller.candidates.offsets.tolist() == [0, 0, 1]
@@ -303,6 +335,55 @@ def test_timestamps_that_look_wrong_are_kept_with_a_warning(caplog):
     caplog.clear()
     ranked = Given(Tables(table[1:], time="rank")).load()
     assert (ranked.time, caplog.messages) == ("rank", [])
+
+
+def test_rows_of_tables_are_accounted_for():
+    """The item w is described, and is not in the data; cleaning takes users and items that are."""
+    tables = Tables(
+        TABLE,
+        users=pd.DataFrame({"user": ["b", "a", "c"], "age": [1, 2, 3]}),
+        items=pd.DataFrame({"item": ["x", "y", "z", "w"], "title": ["X", "Y", "Z", "W"]}),
+    )
+    *_, users, items = Given(tables).load().provenance
+    assert str(users) == "descriptions of users: keeps all 3 users"
+    assert str(items) == "descriptions of items: leaves out 1 of 4 items (the item is not in the data: 1)"
+    # The threshold leaves a and x alone.
+    *_, users, items = Given(tables, clean=[{"step": "rating", "max": 1}]).load().provenance
+    assert users.details == {"the user is not in the data": 2}
+    assert items.details == {"the item is not in the data": 3}
+
+
+def test_what_learns_ratings_is_refused_without_any():
+    clean = [{"step": "rating", "min": 3, "binarise": True}]
+    dataset = {"name": "planted", "n_users": 20, "n_items": 40, "clean": clean}
+    given = {"dataset": dataset, "trainer": {"epochs": 1}, "tracking": {"tensorboard": False}}
+    refuses(
+        "model.loss = 'mse': learns from ratings, and the data set has none; try 'bpr'.",
+        lambda: run(resolve({**given, "model": {"name": "mf", "dim": 2, "loss": "mse"}}).config, progress=False),
+    )
+    outcome = run(resolve({**given, "model": {"name": "mf", "dim": 2, "loss": "bpr"}}).config, progress=False)
+    assert outcome.split.train.ratings is None and outcome.split.test.target.values is None
+    # The same interactions are kept as by the threshold alone.
+    threshold = datasets.build("planted", n_users=20, n_items=40, min_rating=3).load()
+    plain = datasets.build("planted", n_users=20, n_items=40, clean=clean).load()
+    assert pairs(plain) == pairs(threshold) and threshold.ratings is not None
+
+
+@pytest.mark.parametrize(
+    ("model", "learner"),
+    [
+        ({"name": "mf", "loss": "bpr"}, "model 'mf' with loss 'bpr'"),
+        ("neumf", "model 'neumf' with loss 'bce'"),
+        ("item_knn", "model 'item_knn'"),
+    ],
+)
+def test_normalise_without_effect_is_named(model, learner):
+    dataset = {"name": "planted", "clean": [{"step": "k_core", "users": 2}, {"step": "normalise", "by": "item"}]}
+    assert without_effect(resolve({"dataset": dataset, "model": model}).config) == (
+        f"the cleaning step normalise(by=item, to=mean) has no effect: {learner} learns from no ratings. Leave it out.",
+    )
+    assert without_effect(resolve({"dataset": dataset, "model": {"name": "mf", "loss": "mse"}}).config) == ()
+    assert without_effect(resolve({"dataset": "planted", "model": model}).config) == ()
 
 
 def test_predicted_ratings_come_back_on_the_scale_of_the_data(tmp_path):

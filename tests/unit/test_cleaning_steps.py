@@ -139,6 +139,22 @@ def test_rating_bounds_are_included():
     )
 
 
+def test_binarised_ratings_are_no_ratings():
+    done = clean(RATED, [step("rating", min=2, max=4, binarise=True)])
+    assert done.table.index.tolist() == [1, 2, 3] and "rating" not in done.table.columns
+    assert str(done.stages[0]) == (
+        "rating(min=2.0, max=4.0, binarise): leaves out 2 of 5 interactions; 2 users and 2 items are left "
+        "(lowest rating: 1.0, highest rating: 5.0)"
+    )
+    everything = clean(RATED, [step("rating", binarise=True)]).table
+    assert len(everything) == len(RATED)
+    assert Interactions.from_frame(everything).ratings is None
+    refuses(
+        "the cleaning step rating(binarise) needs ratings, and the data has none. Leave it out.",
+        lambda: clean(RATED.drop(columns="rating"), [step("rating", binarise=True)]),
+    )
+
+
 CHAIN = table("a x\na y\nb y\nb z\nc z\nd z\nd y")
 
 

@@ -21,6 +21,10 @@ from recbench.errors import DataError, DivergedError, NonFiniteScoresError
 from recbench.models import Model
 from recbench.options import Config
 
+TABLES = {
+    path.parent.name: " ".join(sorted(row.stem for row in path.parent.glob("[!_]*.yaml")))
+    for path in sorted(Path(__file__).parents[2].glob("conf/experiment/*/_table.yaml"))
+}
 DATA = ("dataset=planted", "dataset.n_users=60", "dataset.n_items=40", "dataset.n_interactions=500")
 
 
@@ -349,7 +353,7 @@ def test_a_folder_that_cannot_be_made(command, flags, option):
 
 def test_a_sweep_over_two_splits_has_no_table(command):
     ended = command("run", "-q", "-m", *DATA, "model=popularity", "split=random,leave_one_out")
-    assert ended.code == 0 and ended.out.startswith("no comparison: ")
+    assert ended.code == 0 and ended.out.startswith("no comparison: ") and "recbench compare" not in ended.out
 
 
 def test_a_job_in_use_is_left_alone(command):
@@ -483,10 +487,12 @@ def test_hydras_own_flags(command):
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("recbench ", "run compare recommend list data config board"),
+        ("recbench ", "run compare reproduce recommend list data config board"),
         ("recbench co", "compare config"),
         ("recbench list ", "models datasets cleaning splits trainers negatives metrics losses optimizers"),
         ("recbench compare out", ""),
+        ("recbench reproduce mcrec user_knn_dice ta", TABLES["mcrec"]),
+        ("recbench reproduce ", " ".join(TABLES)),
         ("recbench run model=n", "model=neumf"),
         ("recbench run -q --dry-run --plugin json model=neumf model.dro", "model.dropout="),
         ("recbench run -m trainer.lr", "trainer.lr="),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from recbench import models, trainers
 from recbench.data import Histories, Interactions, Split, UserBatch
 from recbench.errors import ConfigError
-from recbench.nn.neighbours import cosine, nearest, precedence, profile_weights, term_weights
+from recbench.nn.neighbours import nearest, precedence
+from recbench.nn.profiles import ProfileConfig, Weights, similarities
 from recbench.randomness import generator
 
 # Items a, b, c, d are 0 to 3. a and b share two users, b and c one, a and c none; d is taken by w alone.
@@ -127,7 +128,7 @@ def test_item_knn_adds_the_similarities_to_the_history_but_not_to_itself():
 def test_item_knn_keeps_the_nearest_of_the_scored_item():
     # The nearest of a is b, of b a or d (tie: they have two users each, so a by index), of c d, of d b.
     model = fitted("item_knn", weighting="none", neighbours=1)
-    assert model.neighbours.flatten().tolist() == [B, A, D, B]
+    assert model.near.neighbours.flatten().tolist() == [B, A, D, B]
     scores = model.score(batch_of((-1, [A]), (-1, [B]), (-1, [D])))
     expected = [[0, AB, 0, 0], [AB, 0, 0, BD], [0, 0, CD, 0]]
     torch.testing.assert_close(scores, torch.tensor(expected), rtol=0, atol=5e-7)
@@ -154,10 +155,10 @@ def test_item_knn_fits_block_by_block_as_at_once(monkeypatch):
     taken = torch.rand(30, 25, generator=generator(0, "taken")) < 0.3
     pairs = [(f"u{user}", f"i{item:02d}") for user, item in torch.nonzero(taken).tolist()]
     whole = fitted("item_knn", pairs, neighbours=4)
-    monkeypatch.setattr("recbench.models.item_knn._BLOCK_ENTRIES", 7 * 25)
+    monkeypatch.setattr("recbench.nn.item_neighbours._BLOCK_ENTRIES", 7 * 25)
     blocks = fitted("item_knn", pairs, neighbours=4)
-    assert torch.equal(blocks.neighbours, whole.neighbours)
-    assert torch.equal(blocks.weights, whole.weights)
+    assert torch.equal(blocks.near.neighbours, whole.near.neighbours)
+    assert torch.equal(blocks.near.weights, whole.near.weights)
 
 
 def test_item_knn_gives_items_without_users_nothing():
@@ -165,7 +166,7 @@ def test_item_knn_gives_items_without_users_nothing():
     train = train.select(train.users < 3)
     model = models.build("item_knn", train, weighting="bm25")
     model.fit(train)
-    assert torch.isfinite(model.weights).all()
+    assert torch.isfinite(model.near.weights).all()
     assert model.score(batch_of((-1, [4]), (U, [A, B])))[:, 4].tolist() == [0, 0]
     assert model.score(batch_of((-1, [4]))).tolist() == [[0] * 5]
 
@@ -177,8 +178,50 @@ TIED = [("1", "t"), ("2", "t"), ("1", "x"), *[(term, "y") for term in "1234"]]
 def test_item_knn_prefers_the_more_popular_of_equally_similar_items():
     t, x, y = range(3)
     model = fitted("item_knn", TIED, weighting="none", neighbours=1)
-    assert model.neighbours[t].tolist() == [y]
+    assert model.near.neighbours[t].tolist() == [y]
     assert model.score(batch_of((-1, [x]), (-1, [y])))[:, t].tolist() == pytest.approx([0, math.sqrt(1 / 2)])
+
+
+def test_item_knn_counts_repeated_pairs_once():
+    train = Interactions.from_frame(pd.DataFrame([*PAIRS, *PAIRS[:3]], columns=["user", "item"]), repeats=True)
+    model = models.build("item_knn", train, similarity="jaccard", weighting="none")
+    model.fit(train)
+    batch = batch_of((U, [A, B]), (-1, [C]))
+    assert torch.equal(model.score(batch), fitted("item_knn", similarity="jaccard", weighting="none").score(batch))
+
+
+def test_item_knn_gives_the_scored_item_alpha():
+    # Only of the scored item's own users alpha has some left out: all of b's 3 and 1 of 2 of a and d.
+    scores = fitted("item_knn", weighting="none", similarity="tversky", alpha=0.0, beta=1.0).score(batch_of((-1, [A])))
+    expected = [[0, 2 / 2, 0, 1 / (1 + 1)]]
+    torch.testing.assert_close(scores, torch.tensor(expected), rtol=0, atol=5e-7)
+
+
+def test_item_knn_weighs_the_history():
+    options = {"weighting": "bm25", "similarity": "cosine", "b": 1.0}
+    plain = fitted("item_knn", weighting="tfidf").score(batch_of((-1, [A])))
+    scores = fitted("item_knn", history="weighted", **options).score(batch_of((-1, [A])))
+    # a has 2 users, an item has 8 / 4 on average.
+    torch.testing.assert_close(scores, plain * 2.2 / (1.2 * 2 / (8 / 4) + 1), rtol=1e-6, atol=0)
+
+
+def test_item_knn_centres():
+    model = fitted("item_knn", weighting="none", neighbours=2, centred=True)
+    share = {A: 2 / 3, B: 3 / 3, C: 1 / 3, D: 2 / 3}
+    # The nearest of c are d and b.
+    with_b = share[C] + (BC * (1 - share[B]) + CD * (0 - share[D])) / (BC + CD)
+    with_none = share[C] + (BC * (0 - share[B]) + CD * (0 - share[D])) / (BC + CD)
+    assert model.score(batch_of((-1, [B]), (-1, [])))[:, C].tolist() == pytest.approx([with_b, with_none], abs=5e-7)
+    candidates = model.score(batch_of((-1, [B])), torch.tensor([[C, A, C]]))
+    assert candidates.tolist() == [[pytest.approx(with_b, abs=5e-7), candidates[0, 1].item(), candidates[0, 0].item()]]
+
+
+def test_item_knn_centred_gives_items_without_users_their_share():
+    train = interactions([*PAIRS, ("x", "e")])
+    train = train.select(train.users < 3)
+    model = models.build("item_knn", train, centred=True)
+    model.fit(train)
+    assert model.score(batch_of((-1, [4]), (U, [A, B])))[:, 4].tolist() == [0, 0]
 
 
 # user_knn
@@ -202,8 +245,45 @@ def test_user_knn_asks_the_nearest_only():
 
 def test_user_knn_prefers_the_longer_of_equally_similar_users():
     model = fitted("user_knn", [(user, item) for item, user in TIED], weighting="none", neighbours=1)
-    near, similarities = model.neighbours_of(batch_of((0, [0, 1])))
-    assert (near.tolist(), similarities.tolist()) == ([[2]], [[pytest.approx(math.sqrt(1 / 2))]])
+    assert model.votes(batch_of((0, [0, 1]))).tolist() == [[0, 0, pytest.approx(math.sqrt(1 / 2))]]
+
+
+def test_user_knn_asks_those_who_have_the_user_among_their_nearest():
+    # The nearest of u is v, of v u, of w v: v is asked about by u and w, u by v.
+    model = fitted("user_knn", weighting="none", neighbours=1, prune_axis="column")
+    assert UV > VW > UW
+    found = model.votes(batch_of((V, [A, B, D]), (U, [A, B])))
+    torch.testing.assert_close(found, torch.tensor([[UV, 0, VW], [0, UV, 0]]), rtol=0, atol=5e-7)
+
+
+def test_user_knn_keeps_whom_others_ask_in_its_state():
+    options = {"weighting": "none", "neighbours": 1, "prune_axis": "column"}
+    model = fitted("user_knn", **options)
+    rebuilt = models.build("user_knn", interactions(), **options)
+    rebuilt.load_state_dict(model.state_dict())
+    batch = batch_of((U, [A, B]), (-1, [A]))
+    assert torch.equal(rebuilt.score(batch), model.score(batch))
+
+
+def test_user_knn_asks_all_of_whom_the_user_is_as_near_as_their_last():
+    # The nearest of t is x and of x t, both by index; y is as near to each.
+    pairs = [("t", "1"), ("x", "1"), ("y", "1")]
+    model = fitted("user_knn", pairs, weighting="none", neighbours=1, prune_axis="column")
+    assert model.votes(batch_of((2, [0]))).tolist() == [[1, 1, 0]]
+
+
+def test_user_knn_gives_the_user_who_is_asked_alpha():
+    model = fitted("user_knn", weighting="none", similarity="tversky", alpha=0.0, beta=1.0)
+    # u has a, b; v has a, b, d; w has b, c, d.
+    found = model.votes(batch_of((U, [A, B])))
+    torch.testing.assert_close(found, torch.tensor([[0, 2 / 2, 1 / (1 + 1)]]), rtol=0, atol=5e-7)
+
+
+def test_user_knn_counts_repeated_pairs_once():
+    train = Interactions.from_frame(pd.DataFrame([*PAIRS, *PAIRS[:3]], columns=["user", "item"]), repeats=True)
+    model = models.build("user_knn", train, similarity="jaccard", weighting="none")
+    batch = batch_of((U, [A, B]), (-1, [C]))
+    assert torch.equal(model.score(batch), fitted("user_knn", similarity="jaccard", weighting="none").score(batch))
 
 
 def test_user_knn_compares_by_the_history_that_is_given():
@@ -240,57 +320,197 @@ def test_bm25_is_tfidf_where_nothing_is_shrunk(name):
     )
 
 
+ALPHA = "alpha has no effect here: set similarity='asymmetric' or 'tversky' too, or leave alpha alone."
+BETA = "beta has no effect here: set similarity='tversky' too, or leave beta alone."
+DOCUMENTS = (
+    "documents='terms' has no effect here: it says what weighting='bm25' goes by, or 'tfidf' where the weight of "
+    "profiles counts, as with shrink above 0; set one of them, or leave documents alone."
+)
+BM25 = (
+    "k1 and b have no effect here: they act through the length of documents, which counts only with weighting='bm25' "
+    "and, as long as profiles are the documents, shrink above 0; set both, or leave k1 and b alone."
+)
+HISTORY = (
+    "history='weighted' has no effect here: all profiles weigh the same without weighting='bm25' or "
+    "documents='terms'; set one of them, or leave history alone."
+)
+
+
+def counted(weighting, similarity):
+    return (
+        f"weighting='{weighting}' has no effect here: similarity='{similarity}' counts terms without weights; set "
+        "weighting='none' too."
+    )
+
+
 @pytest.mark.parametrize("name", ["item_knn", "user_knn"])
 @pytest.mark.parametrize(
-    "options", [{"k1": 1.5}, {"b": 0.5, "weighting": "bm25"}, {"k1": 2.0, "shrink": 10.0, "weighting": "tfidf"}]
+    ("options", "mistakes"),
+    [
+        ({"k1": 1.5}, [BM25]),
+        ({"b": 0.5, "weighting": "bm25"}, [BM25]),
+        ({"k1": 2.0, "shrink": 10.0, "weighting": "tfidf"}, [BM25]),
+        ({"alpha": 0.4}, [ALPHA]),
+        ({"alpha": 0.4, "similarity": "dice", "weighting": "none"}, [ALPHA]),
+        ({"beta": 0.4, "similarity": "asymmetric"}, [BETA]),
+        ({"similarity": "jaccard"}, [counted("tfidf", "jaccard")]),
+        ({"similarity": "tversky", "weighting": "bm25"}, [counted("bm25", "tversky")]),
+        ({"documents": "terms"}, [DOCUMENTS]),
+        ({"documents": "terms", "weighting": "none", "shrink": 1.0}, [DOCUMENTS]),
+        ({"documents": "terms", "similarity": "asymmetric"}, [DOCUMENTS]),
+        (
+            {"alpha": 0.0, "beta": 0.0, "similarity": "dice", "k1": 0.0},
+            [ALPHA, BETA, counted("tfidf", "dice"), BM25],
+        ),
+    ],
+    ids=str,
 )
-def test_bm25_options_without_effect_are_refused(name, options):
+def test_options_without_effect_are_refused(name, options, mistakes):
     with pytest.raises(ConfigError) as error:
         models.build(name, interactions(), **options)
-    assert str(error.value) == (
-        f"model '{name}' cannot be configured:\n"
-        "  k1 and b have no effect here: they act through the length of profiles, which counts only with "
-        "weighting='bm25' and shrink above 0; set both, or leave k1 and b alone."
-    )
+    assert str(error.value) == "\n  ".join([f"model '{name}' cannot be configured:", *mistakes])
+
+
+@pytest.mark.parametrize("options", [{}, {"weighting": "none"}, {"similarity": "jaccard", "weighting": "none"}])
+def test_a_history_weighted_without_effect_is_refused(options):
+    with pytest.raises(ConfigError) as error:
+        models.build("item_knn", interactions(), history="weighted", **options)
+    assert str(error.value) == f"model 'item_knn' cannot be configured:\n  {HISTORY}"
+
+
+# For each option that counts only beside others: those others, and another value of it.
+FELT = [
+    ({"similarity": "asymmetric"}, {"alpha": 1.2}),
+    ({"similarity": "tversky", "weighting": "none"}, {"alpha": 1.2}),
+    ({"similarity": "tversky", "weighting": "none"}, {"beta": 1.2}),
+    ({"weighting": "bm25"}, {"documents": "terms"}),
+    ({"weighting": "tfidf", "shrink": 1.0}, {"documents": "terms"}),
+    ({"weighting": "tfidf", "similarity": "asymmetric", "alpha": 1.0}, {"documents": "terms"}),
+    ({"weighting": "bm25", "shrink": 1.0}, {"k1": 9.0}),
+    ({"weighting": "bm25", "shrink": 1.0}, {"b": 0.0}),
+    ({"weighting": "bm25", "documents": "terms"}, {"b": 0.0}),
+    ({"weighting": "bm25", "similarity": "asymmetric", "alpha": 1.0}, {"b": 0.0}),
+]
+FELT_BY_ITEMS = [
+    ({"weighting": "bm25", "history": "weighted"}, {"b": 0.0}),
+    ({"weighting": "bm25"}, {"history": "weighted"}),
+    ({"weighting": "tfidf", "documents": "terms", "shrink": 1.0}, {"history": "weighted"}),
+    ({}, {"centred": True}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "other"),
+    [(name, *pair) for name in ("item_knn", "user_knn") for pair in FELT]
+    + [("item_knn", *pair) for pair in FELT_BY_ITEMS],
+    ids=str,
+)
+def test_options_that_are_accepted_have_an_effect(name, given, other):
+    pairs = [*PAIRS, ("x", "a"), ("x", "e"), ("y", "b"), ("y", "f"), ("z", "f")]
+    batch = batch_of((0, [0, 1]), (-1, [0, 3, 5]))
+    scores = fitted(name, pairs, **given).score(batch)
+    others = fitted(name, pairs, **given, **other).score(batch)
+    assert not torch.allclose(scores, others, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["item_knn", "user_knn"])
 def test_other_wrong_options_are_named(name):
     with pytest.raises(ConfigError) as error:
-        models.build(name, interactions(), neighbours=0, shrink=-1, weighting="idf")
+        models.build(name, interactions(), neighbours=0, shrink=-1, weighting="idf", alpha=2.5, similarity="cos")
     assert str(error.value) == (
         f"model '{name}' cannot be configured:\n"
         "  neighbours = 0: should be at least 1.\n"
         "  shrink = -1: should be at least 0.\n"
-        "  weighting = 'idf': should be 'none', 'tfidf' or 'bm25'."
+        "  weighting = 'idf': should be 'none', 'tfidf' or 'bm25'.\n"
+        "  alpha = 2.5: should be at most 2.\n"
+        "  similarity = 'cos': should be 'cosine', 'asymmetric', 'jaccard', 'dice' or 'tversky'."
     )
 
 
 # The parts of neighbour models
 
 
+def similarity(dots, squares, others, **options):
+    values = (torch.tensor(value, dtype=torch.float64) for value in (dots, squares, others))
+    return similarities(ProfileConfig(**options), *values)
+
+
 def test_cosine_of_the_worked_example():
     """Vectors (1, 2, 3, 4), (5, 6, 7, 8), (1, 0, 1, 0) and (0, 1, 0, 1)."""
     vectors = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8], [1, 0, 1, 0], [0, 1, 0, 1]], dtype=torch.float64)
     squares = (vectors**2).sum(1)
-    found = cosine(vectors[:1] @ vectors.T, squares[:1, None], squares, 0.0)
+    found = similarities(ProfileConfig(), vectors[:1] @ vectors.T, squares[:1, None], squares)
     expected = [1.0, 70 / math.sqrt(30 * 174), 4 / math.sqrt(60), 6 / math.sqrt(60)]
     torch.testing.assert_close(found, torch.tensor([expected], dtype=torch.float64))
 
 
-def test_cosine_of_a_profile_without_weight_is_zero():
-    zero = torch.zeros(1, dtype=torch.float64)
-    assert cosine(zero[None], zero[None], zero, 0.0).tolist() == [[0.0]]
-    assert cosine(zero[None], zero[None], zero, 3.0).tolist() == [[0.0]]
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"similarity": "cosine"}, 2 / (math.sqrt(3) * math.sqrt(5) + 7)),
+        ({"similarity": "asymmetric", "alpha": 0.7}, 2 / (3**0.7 * 5**0.3 + 7)),
+        ({"similarity": "jaccard", "weighting": "none"}, 2 / (2 + 1 + 3 + 7)),
+        ({"similarity": "dice", "weighting": "none"}, 2 / (3 + 5 + 7)),
+        ({"similarity": "tversky", "weighting": "none", "alpha": 0.2, "beta": 1.1}, 2 / (2 + 0.2 * 1 + 1.1 * 3 + 7)),
+    ],
+    ids=str,
+)
+def test_similarities_of_profiles_of_three_and_five_terms_that_share_two(options, expected):
+    assert similarity([2], [3], [5], shrink=7.0, **options).tolist() == pytest.approx([expected], abs=1e-15)
+
+
+def test_asymmetric_and_tversky_at_their_defaults_are_cosine_and_twice_dice():
+    dots, squares, others = [2, 1, 0], [3, 4, 2], [5, 1, 6]
+    plain = similarity(dots, squares, others)
+    torch.testing.assert_close(similarity(dots, squares, others, similarity="asymmetric"), plain)
+    halves = similarity(dots, squares, others, similarity="dice", weighting="none")
+    torch.testing.assert_close(similarity(dots, squares, others, similarity="tversky", weighting="none"), 2 * halves)
+
+
+@pytest.mark.parametrize("shrink", [0.0, 3.0])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"similarity": "asymmetric", "alpha": 2.0},
+        {"similarity": "asymmetric", "alpha": 0.0},
+        *({"similarity": name, "weighting": "none"} for name in ("jaccard", "dice", "tversky")),
+    ],
+    ids=str,
+)
+def test_a_profile_without_weight_is_similar_to_none(options, shrink):
+    found = similarity([0, 0, 0], [0, 0, 4], [0, 4, 0], shrink=shrink, **options)
+    assert found.tolist() == [0.0, 0.0, 0.0]
 
 
 def test_weights_by_hand():
     counts, lengths = torch.tensor([1, 3]), torch.tensor([2, 6])
-    assert term_weights("none", counts, 8).tolist() == [1, 1]
-    assert term_weights("tfidf", counts, 8).tolist() == [math.log(8 / 2), math.log(8 / 4)]
-    assert profile_weights("tfidf", lengths, 4.0, 1.2, 0.75).tolist() == [1, 1]
+
+    def weights(**options):
+        """Of 8 profiles and 5 terms, 32 pairs: 4 terms a profile, 6.4 profiles a term."""
+        return Weights(ProfileConfig(**options), 8, 5, 32)
+
+    assert weights(weighting="none").of_terms(counts).tolist() == [1, 1]
+    assert weights(weighting="tfidf").of_terms(counts).tolist() == [math.log(8 / 2), math.log(8 / 4)]
+    assert weights(weighting="tfidf").of_profiles(lengths).tolist() == [1, 1]
     expected = [2.2 / (1.2 * (0.25 + 0.75 * 2 / 4) + 1), 2.2 / (1.2 * (0.25 + 0.75 * 6 / 4) + 1)]
-    assert profile_weights("bm25", lengths, 4.0, 1.2, 0.75).tolist() == pytest.approx(expected, abs=1e-15)
+    assert weights(weighting="bm25").of_profiles(lengths).tolist() == pytest.approx(expected, abs=1e-15)
+    assert weights(weighting="bm25").of_terms(counts).tolist() == [math.log(8 / 2), math.log(8 / 4)]
+
+
+def test_weights_by_hand_with_the_terms_as_documents():
+    lengths, counts = torch.tensor([2, 5]), torch.tensor([1, 3])
+
+    def weights(weighting):
+        return Weights(ProfileConfig(weighting=weighting, documents="terms", shrink=1.0), 8, 5, 32)
+
+    # A profile that has all 5 terms is a word of all documents.
+    rarities = [math.log(5 / 3), abs(math.log(5 / 6))]
+    assert weights("tfidf").of_profiles(lengths).tolist() == pytest.approx(rarities, abs=1e-15)
+    assert weights("bm25").of_profiles(lengths).tolist() == pytest.approx(rarities, abs=1e-15)
+    assert weights("tfidf").of_terms(counts).tolist() == [1, 1]
+    expected = [2.2 / (1.2 * (0.25 + 0.75 * n / (32 / 5)) + 1) for n in (1, 3)]
+    assert weights("bm25").of_terms(counts).tolist() == pytest.approx(expected, abs=1e-15)
 
 
 def test_precedence_is_by_length_and_then_by_index():

@@ -46,9 +46,9 @@ def test_nothing_typed_is_the_default_run(plan):
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_every_file_composes_and_resolves(plan, path):
-    word = f"{path.parent.as_posix()}={path.stem}" if path.parent.name else "model=mf"
-    made = plan(word)
-    assert all(job.resolved.config.settings.experiment in (None, path.stem) for job in made.jobs)
+    group, _, name = path.with_suffix("").as_posix().partition("/")
+    made = plan(f"{group}={name}" if name else "model=mf")
+    assert all(job.resolved.config.settings.experiment in (None, name) for job in made.jobs)
 
 
 def test_values_are_typed(plan):
@@ -208,7 +208,7 @@ def test_a_folder_is_named_after_what_is_telling(plan, words, slug):
 def test_a_long_name_is_cut_between_words(plan):
     options = [f"trainer.{key}" for key in ("epochs=12345", "batch_size=123456", "patience=1234", "clip_norm=1234.5")]
     name = job_name(only(plan(*options)))
-    assert name.startswith("mf-epochs12345-batch_size123456-") and len(name) <= 48 + 9
+    assert name.startswith("mf-epochs12345-patience1234-batch_size123456-") and len(name) <= 48 + 9
 
 
 def test_a_part_that_is_registered_is_a_choice_with_its_defaults(plan):

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-MODELS = "content_cosine, gmf, item_knn, mf, mlp, neumf, popularity, random, user_knn"
+MODELS = (
+    "content_cosine, ease, gmf, ials, item_knn, mf, mlp, neumf, p3alpha, popularity, pure_svd, random, rp3beta, slim, "
+    "user_knn"
+)
 SMALL = ("dataset=planted", "dataset.n_users=60", "dataset.n_items=40", "dataset.n_interactions=500")
 
 
@@ -44,7 +47,7 @@ def test_a_name_that_does_not_exist(error_of):
         f"error: no model 'popularty'. Did you mean 'popularity'? Known: {MODELS}.\n"
     )
     assert error_of("trainer=gradeint") == (
-        "error: no trainer 'gradeint'. Did you mean 'gradient'? Known: auto, closed_form, gradient.\n"
+        "error: no trainer 'gradeint'. Did you mean 'gradient'? Known: alternating, auto, closed_form, gradient.\n"
     )
     assert error_of("sweep=wide") == "error: no sweep 'wide'. Known: none.\n"
     assert error_of("hydra/launcher=basik").startswith(
@@ -68,14 +71,15 @@ def test_a_choice_is_one_name(error_of):
 
 
 def test_mistakes_of_all_parts_and_jobs_come_together(error_of):
-    assert error_of("-m", "dataset=plantde", "modle=mf", "seed=-1,0", "trainer.epochs=0", "model.dim=") == (
+    assert error_of("-m", "dataset=plantde", "modle=mf", "seed=-1,0", "trainer.epochs=-1", "model.dim=") == (
         "error: no dataset 'plantde'. Did you mean 'planted'? Known: amazon-book, files, gowalla, ml-100k, "
-        "ml-100k-mcrec, ml-1m, ml-20m, ml-32m, ml-latest-small, ncf-ml-1m, ncf-pinterest, planted, yelp2018.\n"
+        "ml-100k-mcrec, ml-1m, ml-1m-recbole, ml-20m, ml-32m, ml-latest-small, ncf-ml-1m, ncf-pinterest, planted, "
+        "yelp2018.\n"
         "error: no option 'modle'. Did you mean 'model'? Known: dataset, device, evaluation, experiment, label, model, "
-        "negatives, seed, split, threads, tracking, trainer.\n"
+        "negatives, published, seed, split, threads, tracking, trainer.\n"
         "error: model 'mf' cannot be configured:\n  dim = '': should be a whole number (an integer).\n"
         "error: the run cannot be configured:\n  seed = -1: should be at least 0.\n"
-        "error: trainer 'gradient' cannot be configured:\n  epochs = 0: should be at least 1.\n"
+        "error: trainer 'gradient' cannot be configured:\n  epochs = -1: should be at least 0.\n"
     )
 
 
@@ -213,8 +217,8 @@ def test_a_plugin_that_is_not_there(error_of):
 
 def test_other_commands(command):
     assert command("rnu").err == (
-        "error: no command 'rnu'. Did you mean 'run'? Known: board, compare, config, data, list, recommend, run. "
-        "See 'recbench --help'.\n"
+        "error: no command 'rnu'. Did you mean 'run'? Known: board, compare, config, data, list, recommend, reproduce, "
+        "run. See 'recbench --help'.\n"
     )
     assert command("list", "modles").err == (
         "error: nothing to list as 'modles'. Did you mean 'models'? Known: cleaning, datasets, losses, metrics, "

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from recbench.data.cache import File, Url
+from recbench.data.places import File, LocalOnly, Url
 from recbench.errors import ConfigError
 from recbench.inspection import catalog
 
@@ -149,13 +149,19 @@ def test_list_formats(command):
     assert (ml["users"], ml["items"], ml["interactions"], ml["time"]) == (943, 1_682, 100_000, "seconds")
     assert (ml["at_hand"], ml["verified"]) == ("no", True)
     (planted,) = [row for row in told if row["name"] == "planted"]
-    assert (planted["users"], planted["at_hand"]) == (None, "needs none")
+    assert (planted["users"], planted["at_hand"], planted["time"]) == (None, "needs none", "seconds")
+    (files,) = [row for row in told if row["name"] == "files"]
+    assert files["time"] is None, "it depends on the options"
+    assert planted["verified"] is files["verified"] is None, "they are not published"
     rows = list(csv.DictReader(io.StringIO(command("data", "list", "--format", "csv").out)))
     assert [row["name"] for row in rows] == [row["name"] for row in told]
-    assert {row["verified"] for row in rows} <= {"true", "false"}
+    assert {row["name"] for row in rows if row["verified"] == ""} == {"files", "planted"}
+    assert {row["verified"] for row in rows} == {"true", "false", ""}
     table = command("data", "list").out.splitlines()
     assert table[0].split()[:4] == ["name", "users", "items", "interactions"]
     assert len(table) == 2 + len(told)
+    (line,) = [line for line in table if line.startswith("files")]
+    assert line.split()[1:] == ["-", "-", "-", "-", "needs", "none", "-", "the", "user's", "own"]
     markdown = command("data", "list", "--format", "markdown").out.splitlines()
     assert markdown[1].startswith("| --- | ---: | ---: | ---: | --- |")
 
@@ -179,13 +185,14 @@ def place():
 
 def test_at_hand_in_the_cache(tmp_path, monkeypatch):
     content, source = place()
-    assert catalog.at_hand("a", [source]) == "no"
+    assert catalog.at_hand("a", []) == ("needs none", None)
+    assert catalog.at_hand("a", [source]) == ("no", source)
     monkeypatch.setenv("RECBENCH_CACHE", str(tmp_path))
     held = tmp_path / "datasets" / "a" / source.key
     held.mkdir(parents=True)
-    assert catalog.at_hand("a", [source]) == "no"
+    assert catalog.at_hand("a", [source]) == ("no", source)
     (held / "a.txt").write_bytes(content)
-    assert catalog.at_hand("a", [source]) == "cache"
+    assert catalog.at_hand("a", [source]) == ("cache", source)
 
 
 @pytest.mark.parametrize("folder", ["a", "a/inside"])
@@ -194,8 +201,33 @@ def test_at_hand_in_the_mirror(tmp_path, monkeypatch, folder):
     monkeypatch.setenv("RECBENCH_MIRROR", str(tmp_path))
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / folder / "a.txt").write_bytes(content)
-    assert catalog.at_hand("a", [source]) == "mirror"
-    assert catalog.at_hand("b", [source]) == "no"
+    other = LocalOnly("a variant", folder="", files=(File("b.txt"),))
+    assert catalog.at_hand("a", [other, source]) == ("mirror", source)
+    assert catalog.at_hand("b", [other, source]) == ("no", other)
+
+
+def test_a_listed_data_set_tells_which_of_its_places_were_checked(command):
+    told = " ".join(command("list", "datasets", "ml-1m").out.split())
+    assert (
+        "places: https://files.grouplens.org/datasets/movielens/ml-1m.zip (verified: no); "
+        "the variant with time ranks (ratings_time_rank.csv.gz) (verified: yes)"
+    ) in told
+
+
+def test_list_tells_of_the_copy_at_hand(command, tmp_path, monkeypatch):
+    def told():
+        rows = json.loads(command("data", "list", "--format", "json").out)
+        (row,) = [row for row in rows if row["name"] == "ml-1m"]
+        return row["at_hand"], row["time"], row["verified"]
+
+    assert told() == ("no", "seconds", False)
+    monkeypatch.setenv("RECBENCH_MIRROR", str(tmp_path))
+    (tmp_path / "ml-1m").mkdir()
+    for name in ("ratings_time_rank.csv.gz", "movies.dat", "users.dat"):
+        (tmp_path / "ml-1m" / name).touch()
+    assert told() == ("mirror", "rank", True)
+    (tmp_path / "ml-1m" / "ratings.dat").touch()
+    assert told() == ("mirror", "seconds", False)
 
 
 def test_fetch_says_where_the_files_are(command, real_ml_100k):

@@ -95,7 +95,10 @@ def test_feature_tables_that_do_not_fit():
         lambda: toy(items=items),
     )
     users = pd.DataFrame({"user": ["a", "b", "a"]})
-    refuses("the user table describes 'a' more than once.", lambda: toy(users=users))
+    refuses(
+        "the user table describes 'a' more than once (1 rows too many). Keep one row for each user.",
+        lambda: toy(users=users),
+    )
 
 
 @pytest.mark.parametrize("name", datasets.registry.names())
@@ -469,7 +472,7 @@ def test_bad_rows_are_refused_with_the_remedy_or_left_out_and_accounted_for(tmp_
     path = written(tmp_path, "r.csv", "user,item,rating\na,x,5\n,y,4\nb,y,good\nb,x\nc,x,3\n")
     refuses(
         f"{path}, line 3: the user id is empty. Mend it, or leave such rows out, counted, with dataset.bad_rows=drop. "
-        "All that is wrong with a file shows: recbench data check FILE.",
+        f"All that is wrong with the file shows: recbench data check {path}.",
         lambda: datasets.build("files", interactions=path).load(),
     )
     kept = datasets.build("files", interactions=path, bad_rows="drop").load()

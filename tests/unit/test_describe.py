@@ -139,6 +139,19 @@ def test_features_with_kind_and_missing_values():
     assert told.popular[0] == Popular("w", "W", 3)
 
 
+@pytest.mark.parametrize(
+    ("verified", "loader"),
+    [
+        (True, "checked against these very files (verified: yes)"),
+        (False, "not yet checked against these files (verified: no)"),
+    ],
+)
+def test_what_was_published_says_whether_its_loader_was_checked(verified, loader):
+    told = describe("tiny", CARD, interactions(), verified)
+    assert told.verified is verified
+    assert dict(sections(told)[0].rows)["loader"] == loader
+
+
 def test_table_in_full():
     text = render(describe("tiny", CARD, interactions(ratings=None, timestamps=None)))
     fingerprint = interactions(ratings=None, timestamps=None).fingerprint
@@ -150,7 +163,6 @@ tiny
 description  Three users, four items.
 licence      free
 citation     nobody
-loader       checked against the published files
 
 Counts
 ------

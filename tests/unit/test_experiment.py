@@ -69,8 +69,8 @@ def test_all_mistakes_of_all_parts_come_together():
 
 def test_an_unknown_name_gets_the_nearest():
     assert error_of("nuemf") == (
-        "no model 'nuemf'. Did you mean 'neumf'? Known: content_cosine, gmf, item_knn, mf, mlp, neumf, popularity, "
-        "random, user_knn."
+        "no model 'nuemf'. Did you mean 'neumf'? Known: content_cosine, ease, gmf, ials, item_knn, mf, mlp, neumf, "
+        "p3alpha, popularity, pure_svd, random, rp3beta, slim, user_knn."
     )
     assert (
         error_of(negatives="unifrom")
@@ -237,6 +237,34 @@ def test_published_candidates_that_are_not_published():
         "evaluation.candidates = 'published': the data set publishes none. "
         "Write full, sampled, or file with evaluation.candidates_path=FILE."
     )
+
+
+def test_a_split_and_negatives_that_the_data_comes_with_and_that_are_not_used_are_told(tmp_path, caplog):
+    (tmp_path / "train.csv").write_text("user,item\n" + "".join(f"u{n % 4},i{n}\n" for n in range(40)))
+    (tmp_path / "test.csv").write_text("user,item\n" + "".join(f"u{n},i{n + 1}\n" for n in range(4)))
+    (tmp_path / "test.negative").write_text("".join(f"(u{n},i{n + 1})\ti{n + 2}\n" for n in range(4)))
+    files = {part: str(tmp_path / f"{part}.csv") for part in ("train", "test")}
+    dataset = {"name": "files", **files, "negatives": str(tmp_path / "test.negative")}
+
+    def told(split, candidates):
+        caplog.clear()
+        evaluation = {"candidates": candidates}
+        with caplog.at_level(logging.INFO, logger="recbench"):
+            prepare(resolve(composed("popularity", dataset=dataset, split=split, evaluation=evaluation)).config)
+        lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+        return [line for line in lines if "comes with" in line[1]]
+
+    anew = (
+        "WARNING",
+        "split random: shares out all parts of the data anew. To take the split that the data comes with: split=fixed.",
+    )
+    unused = (
+        "INFO",
+        "negatives that the data comes with are not used. To rank them: evaluation.candidates=published.",
+    )
+    assert told("random", "full") == [anew, unused]
+    assert told("fixed", "full") == [unused]
+    assert told("fixed", "published") == []
 
 
 def test_what_leaks_is_told_once(caplog):

@@ -152,7 +152,10 @@ def test_there_may_be_nothing():
 def test_tables_that_do_not_fit():
     vocabulary = Vocabulary(IDS, "item")
     frame = pd.DataFrame({"item": ["a", "b", "a", "c"], "x": [1, 2, 3, 4]})
-    refuses("the item table describes 'a' more than once.", lambda: feature_table(frame, vocabulary))
+    refuses(
+        "the item table describes 'a' more than once (1 rows too many). Keep one row for each item.",
+        lambda: feature_table(frame, vocabulary),
+    )
     lacking = frame.assign(item=["a", None, "b", "c"])
     refuses("the item table, row 1: the item id is missing.", lambda: feature_table(lacking, vocabulary))
     refuses(

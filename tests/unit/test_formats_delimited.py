@@ -28,10 +28,10 @@ def columns_of(sources, optional=()):
     return [Column(name, place, KINDS.get(name, "text"), name in optional) for name, place in sources.items()]
 
 
-def whole_read(folder, content, layout=TSV, columns=BY_NAME, optional=OPTIONAL, name="r.tsv", bad_rows="error") -> Read:
+def whole_read(folder, content, layout=TSV, columns=BY_NAME, optional=OPTIONAL, name="r.tsv", **more) -> Read:
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_delimited(path, columns_of(columns, optional), layout, bad_rows=bad_rows)
+    return read_delimited(path, columns_of(columns, optional), layout, **more)
 
 
 def read(folder: Path, content: str | bytes, *layout, **more):
@@ -248,13 +248,40 @@ def test_byte_order_mark_and_line_ends_change_nothing(tmp_path):
     assert Interactions.from_frame(utf_16).fingerprint == plain
 
 
+def test_lines_where_asked(tmp_path, any_block):
+    """A header of two lines, a field of two, a bad row, a blank line."""
+    content = 'user,item,"no\nte"\na,x,1\nb,y,"1\n2"\nc,z\nd,x,1\n\ne,y,1\n'
+    done = whole_read(tmp_path, content, CSV, bad_rows="drop", numbered=True)
+    assert done.frame["user"].tolist() == ["a", "b", "d", "e"]
+    assert (done.lines.tolist(), done.where(1)) == ([3, 4, 7, 9], "line 4")
+    plain = whole_read(tmp_path, "user\titem\na\tx\nb\ny\tz\n", bad_rows="drop", numbered=True)
+    assert plain.lines.tolist() == [2, 4]
+    assert whole_read(tmp_path, "user\titem\na\tx\n").lines is None
+
+
+def test_long_values_are_cut(tmp_path):
+    refuses(
+        tmp_path,
+        f"user\titem\trating\na\tx\t{'9' * 81}x\n",
+        f"PATH, line 2: the rating {'9' * 77 + '...'!r} should be a finite number.",
+    )
+
+
+ALIKE = "Take it out of the file, or write all line ends alike."
+
+
 def test_control_characters_are_refused(tmp_path):
-    refuses(tmp_path, "user\titem\na\tx\ry\n", "PATH, line 2: holds the control character '\\r'.")
-    refuses(tmp_path, "user\titem\na\tx\0\n", "PATH, line 2: holds the control character '\\x00'.")
+    refuses(tmp_path, "user\titem\na\tx\ry\n", f"PATH, line 2: holds the control character '\\r'. {ALIKE}")
+    refuses(
+        tmp_path,
+        "user\titem\na\tx\0\n",
+        "PATH, line 2: holds the control character '\\x00'. Take it out of the file. Where every other byte is one, "
+        "set dataset.encoding=utf-16-le or utf-16-be.",
+    )
     refuses(
         tmp_path,
         "user::item\na::x\x1f\n",
-        "PATH, line 2: holds the control character '\\x1f'.",
+        "PATH, line 2: holds the control character '\\x1f'. Take it out of the file.",
         layout=Layout("::"),
     )
 
@@ -521,8 +548,8 @@ def test_the_first_of_two_stray_quotes(tmp_path):
 
 
 def test_line_ends_are_those_of_the_first_line(tmp_path, any_block):
-    refuses(tmp_path, "user\titem\ra\tx\nb\ty\r", "PATH, line 2: holds the control character '\\n'.")
-    refuses(tmp_path, "user\titem\r\na\tx\r\nb\ty\r", "PATH, line 3: holds the control character '\\r'.")
+    refuses(tmp_path, "user\titem\ra\tx\nb\ty\r", f"PATH, line 2: holds the control character '\\n'. {ALIKE}")
+    refuses(tmp_path, "user\titem\r\na\tx\r\nb\ty\r", f"PATH, line 3: holds the control character '\\r'. {ALIKE}")
     mixed = read(tmp_path, "user\titem\r\na\tx\nb\ty\r\n")
     assert mixed.values.tolist() == [["a", "x"], ["b", "y"]]
 

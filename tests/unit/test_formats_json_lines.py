@@ -224,3 +224,9 @@ def test_any_lines_are_read_or_refused_whatever_the_blocks(tmp_path, lines, step
         assert outcome() == whole
     finally:
         source.BLOCK_BYTES = before
+
+
+def test_lines_where_asked(tmp_path, any_block):
+    content = '{"user": "a", "item": "x"}\n[]\n{"user": "b", "item": ""}\n{"user": "c", "item": "z"}\n'
+    done = whole_read(tmp_path, content, bad_rows="drop", numbered=True)
+    assert (done.lines.tolist(), done.where(1)) == ([1, 4], "line 4")

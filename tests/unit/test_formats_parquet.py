@@ -69,10 +69,10 @@ def test_types(tmp_path, any_batch):
 
 
 def test_nulls_are_missing(tmp_path, any_batch):
-    refuses(tmp_path, PAIR | {"item": ["x", None]}, "PATH, row 1: the item id is empty.")
-    refuses(tmp_path, PAIR | {"item": ["x", ""]}, "PATH, row 1: the item id is empty.")
-    refuses(tmp_path, PAIR | {"rating": [1.0, None]}, "PATH, row 1: the rating is missing.")
-    refuses(tmp_path, PAIR | {"timestamp": [None, 1]}, "PATH, row 0: the timestamp is missing.")
+    refuses(tmp_path, PAIR | {"item": ["x", None]}, "PATH, row 2: the item id is empty.")
+    refuses(tmp_path, PAIR | {"item": ["x", ""]}, "PATH, row 2: the item id is empty.")
+    refuses(tmp_path, PAIR | {"rating": [1.0, None]}, "PATH, row 2: the rating is missing.")
+    refuses(tmp_path, PAIR | {"timestamp": [None, 1]}, "PATH, row 1: the timestamp is missing.")
     wanted = [
         *COLUMNS[:2],
         Column("age", "age", "whole", may_be_missing=True),
@@ -85,14 +85,14 @@ def test_nulls_are_missing(tmp_path, any_batch):
     assert frame["mark"].isna().tolist() == [True, False]
     assert frame["title"].isna().tolist() == [True, False]
     text = Column("title", "title", "text")
-    refuses(tmp_path, table, "PATH, row 0: the title is missing.", wanted=[*COLUMNS[:2], text])
+    refuses(tmp_path, table, "PATH, row 1: the title is missing.", wanted=[*COLUMNS[:2], text])
 
 
 def test_numbers_are_finite(tmp_path, any_batch):
     refuses(
-        tmp_path, PAIR | {"rating": [1.0, float("nan")]}, "PATH, row 1: the rating 'nan' should be a finite number."
+        tmp_path, PAIR | {"rating": [1.0, float("nan")]}, "PATH, row 2: the rating 'nan' should be a finite number."
     )
-    refuses(tmp_path, PAIR | {"timestamp": [1.0, 1.5]}, "PATH, row 1: the timestamp '1.5' should be a whole number.")
+    refuses(tmp_path, PAIR | {"timestamp": [1.0, 1.5]}, "PATH, row 2: the timestamp '1.5' should be a whole number.")
 
 
 def test_types_that_do_not_fit(tmp_path):
@@ -115,6 +115,22 @@ def test_bad_rows_are_left_out(tmp_path, any_batch):
     done = whole_read(tmp_path, table, bad_rows="drop")
     assert done.frame.values.tolist() == [["a", "x", 1.0]]
     assert (done.n_rows, done.dropped) == (3, {"user id is empty": 1, "rating is missing": 1})
+
+
+def test_rows_where_asked(tmp_path, any_batch):
+    done = whole_read(tmp_path, {"user": ["a", None, "c"], "item": ["x", "y", "z"]}, bad_rows="drop", numbered=True)
+    assert (done.lines.tolist(), done.where(1)) == ([1, 3], "row 3")
+
+
+def test_sample(tmp_path):
+    table = {"user": [7, None, 8], "item": ["x", "y", ""], "rating": [1.5, 2.0, None], "more": [[1], [2], [3]]}
+    pq.write_table(pa.table(table), tmp_path / "r.parquet")
+    start = parquet.sample_parquet(tmp_path / "r.parquet", 2)
+    assert start.to_dict("list") == {"user": ["7", ""], "item": ["x", "y"], "rating": ["1.5", "2.0"]}
+    whole = parquet.sample_parquet(tmp_path / "r.parquet", 9)
+    assert whole["rating"].tolist() == ["1.5", "2.0", ""]
+    pq.write_table(pa.table({"user": pa.array([], pa.string())}), tmp_path / "r.parquet")
+    assert parquet.sample_parquet(tmp_path / "r.parquet", 2).columns.tolist() == ["user"]
 
 
 def test_missing_columns_and_rows(tmp_path):

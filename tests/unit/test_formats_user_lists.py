@@ -91,7 +91,7 @@ def test_empty_files_and_encodings(tmp_path):
         "PATH, line 1: byte 2 (0xc3) is not ascii. Set dataset.encoding=utf-8 if the file is written so.",
         encoding="ascii",
     )
-    refuses(tmp_path, "a \x1f\n", "PATH, line 1: holds the control character '\\x1f'.")
+    refuses(tmp_path, "a \x1f\n", "PATH, line 1: holds the control character '\\x1f'. Take it out of the file.")
 
 
 # NCF's negatives
@@ -118,6 +118,28 @@ def test_lines_that_are_no_pair_and_negatives(tmp_path, any_block, line):
 
 def test_empty_negatives(tmp_path):
     refuses(tmp_path, "(0,1)\t2\n(0,2)\t\t3\n", "PATH, line 2: the negative id is empty.", read_negatives)
+
+
+def test_negatives_of_bad_lines_are_left_out_and_counted(tmp_path, any_block):
+    """Line 2 has two negatives and no pair, line 3 none, line 4 an empty one among two."""
+    content = "(0,1)\t2\t3\n0;1\t7\t8\n(0,4)\n(1,1)\t\t5\n"
+    done = read(tmp_path, content, read_negatives, bad_rows="drop")
+    assert done.frame.values.tolist() == [["0", "1", "2"], ["0", "1", "3"], ["1", "1", "5"]]
+    assert (done.n_rows, done.dropped) == (2 + 2 + 1 + 2, {"no pair and negatives": 2 + 1, "negative id is empty": 1})
+
+
+def test_negatives_in_another_encoding(tmp_path):
+    path = tmp_path / "latin"
+    path.write_bytes("(José,1)\t2\n".encode("latin-1"))
+    assert read_negatives(path, encoding="latin-1").frame["user"].tolist() == ["José"]
+    with pytest.raises(DataError, match=r"is not utf-8\. Set dataset\.encoding=latin-1 if the file is written so\.$"):
+        read_negatives(path)
+
+
+def test_lines_where_asked(tmp_path, any_block):
+    done = read(tmp_path, "a x y\nb\nc  z\n", bad_rows="drop", numbered=True)
+    assert (done.lines.tolist(), done.where(2)) == ([1, 1, 3], "line 3")
+    assert read(tmp_path, "a x y\n").lines is None
 
 
 ID = st.text(st.characters(codec="utf-8", exclude_characters=" \t\r\n\0\x1f"), min_size=1, max_size=4)

@@ -131,6 +131,16 @@ def test_without_validation_the_last_epoch_stays():
     assert result.best_epoch == 2 and len(result.curve) == 2
 
 
+@pytest.mark.parametrize("validate", [None, lambda _: {"ndcg@10": 0.5}])
+def test_no_epochs_leave_the_model_as_it_starts(validate):
+    data = split()
+    network, result = fitted(data, epochs=0, validate=validate)
+    start = models.build("mf", data.train, 0)
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, start.state_dict()[key]), key
+    assert (result.best_epoch, result.curve, network.training) == (0, (), False)
+
+
 def test_an_epoch_and_the_last_one_are_evaluated_every_n():
     seen = []
     _, result = fitted(split(), epochs=5, evaluate_every=2, validate=lambda _: seen.append(1) or {"ndcg@10": 0.0})

@@ -22,6 +22,8 @@ LAYERS = (
         "fingerprints",
         "repeat",
         "compare",
+        "published",
+        "reproduce",
         "inspection",
         "recommend",
         "plugins",

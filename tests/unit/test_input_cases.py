@@ -24,17 +24,13 @@ from hypothesis import strategies as st
 from recbench import datasets, resolve, run, splits
 from recbench.candidates import Draw, sampled_candidates
 from recbench.data import TEST, TRAIN, VALID, Interactions
-from recbench.errors import ConfigError, DataError, EmptyDatasetError
+from recbench.errors import ConfigError, DataError, EmptyDatasetError, EncodingError
 from recbench.experiment import prepare
 from recbench.leaks import Share
 from recbench.negatives.popularity import PopularityNegatives, PopularityNegativesConfig
 from recbench.negatives.uniform import Uniform, UniformConfig
 from recbench.randomness import generator
 
-MEND = (
-    " Mend it, or leave such rows out, counted, with dataset.bad_rows=drop. "
-    "All that is wrong with a file shows: recbench data check FILE."
-)
 HEADER = "user,item,rating,timestamp\n"
 QUIET = {"tensorboard": False}
 
@@ -85,6 +81,14 @@ def error_of(content: str | bytes, name: str = "data.csv", kind: type[Exception]
     return str(error.value)
 
 
+def mend(name: str = "data.csv") -> str:
+    """Return what the error about a bad row ends in."""
+    return (
+        " Mend it, or leave such rows out, counted, with dataset.bad_rows=drop. "
+        f"All that is wrong with the file shows: recbench data check {name}."
+    )
+
+
 def ids(interactions: Interactions) -> list[str]:
     return interactions.user_vocabulary.ids.tolist()
 
@@ -113,6 +117,7 @@ def steps_of(result: dict) -> list[tuple[str, int, int, dict]]:
     return [
         (step["name"], step["before"]["n_interactions"], step["after"]["n_interactions"], step["details"])
         for step in result["data"]["steps"]
+        if not step["name"].startswith("split ")
     ]
 
 
@@ -225,13 +230,13 @@ def test_case_03_quotes_in_csv_are_those_of_rfc_4180():
 
 def test_case_04_row_with_too_many_fields():
     assert error_of("user,item,rating\na,x,1\nb,y,2,9\n") == (
-        "data.csv, line 3: expected 3 fields separated by ',', found 4: 'b,y,2,9'." + MEND
+        "data.csv, line 3: expected 3 fields separated by ',', found 4: 'b,y,2,9'." + mend()
     )
 
 
 def test_case_05_row_with_too_few_fields(told):
     content = "user,item,rating\na,x,1\nb,y\nc,z,3\n\n"
-    assert error_of(content) == "data.csv, line 3: expected 3 fields separated by ',', found 2: 'b,y'." + MEND
+    assert error_of(content) == "data.csv, line 3: expected 3 fields separated by ',', found 2: 'b,y'." + mend()
     result = result_of(experiment(interactions="data.csv", bad_rows="drop"))
     assert told() == ["data.csv: 2 of 4 rows are left out: 2 for 'wrong number of fields' (first: line 3)."]
     assert steps_of(result) == [
@@ -258,7 +263,7 @@ def test_case_07_line_ends(end, last):
 def test_case_08_latin_1_bytes():
     content = "user,item\nJosé,x\n".encode("latin-1")
     offset = content.index(b"\xe9")
-    assert error_of(content) == (
+    assert error_of(content, kind=EncodingError) == (
         f"data.csv, line 2: byte {offset} (0xe9) is not utf-8. Set dataset.encoding=latin-1 if the file is written so."
     )
     assert ids(load(content, encoding="latin-1")) == ["José"]
@@ -266,7 +271,7 @@ def test_case_08_latin_1_bytes():
 
 def test_case_08_utf_16_is_known_by_its_mark():
     content = "user,item\nJosé,x\n".encode("utf-16")
-    assert error_of(content) == (
+    assert error_of(content, kind=EncodingError) == (
         f"data.csv, line 1: byte 0 ({content[0]:#04x}) is not utf-8. "
         "Set dataset.encoding=utf-16 if the file is written so."
     )
@@ -302,7 +307,7 @@ def test_case_10_nothing_left_after_cleaning():
 
 @pytest.mark.parametrize(("row", "kind"), [(",x", "user"), ("b,", "item"), (",", "user")])
 def test_case_11_empty_id_is_an_error(row, kind):
-    assert error_of(f"user,item\na,x\n{row}\n") == f"data.csv, line 3: the {kind} id is empty." + MEND
+    assert error_of(f"user,item\na,x\n{row}\n") == f"data.csv, line 3: the {kind} id is empty." + mend()
 
 
 def test_case_11_ids_that_are_missing_in_parquet_and_json():
@@ -310,9 +315,9 @@ def test_case_11_ids_that_are_missing_in_parquet_and_json():
     pd.DataFrame({"user": ["a", None], "item": ["x", "y"]}).to_parquet("data.parquet")
     with pytest.raises(DataError) as error:
         datasets.build("files", interactions="data.parquet").load()
-    assert str(error.value) == "data.parquet, row 1: the user id is empty." + MEND
+    assert str(error.value) == "data.parquet, row 2: the user id is empty." + mend("data.parquet")
     assert error_of('{"user": "a", "item": "x"}\n{"user": "b", "item": null}\n', "data.jsonl") == (
-        "data.jsonl, line 2: the item id is empty." + MEND
+        "data.jsonl, line 2: the item id is empty." + mend("data.jsonl")
     )
 
 
@@ -384,7 +389,7 @@ def test_case_14_whole_numbers_in_parquet_come_back_exactly():
 )
 def test_case_15_rating_that_is_no_finite_number(value):
     message = error_of(f"user\titem\trating\na\tx\t1\nb\ty\t{value}\n", "data.tsv")
-    assert message == f"data.tsv, line 3: the rating {value!r} should be a finite number." + MEND
+    assert message == f"data.tsv, line 3: the rating {value!r} should be a finite number." + mend("data.tsv")
 
 
 def test_case_15_ratings_dropped_are_counted():
@@ -406,7 +411,7 @@ def test_case_15_missing_ratings_by_the_declared_step():
 @pytest.mark.parametrize("value", ["nan", "", "1.5", "2001-01-01", "inf", str(2**63)])
 def test_case_16_timestamp_that_is_no_whole_number(value):
     assert error_of(f"user,item,timestamp\na,x,5\nb,y,{value}\n") == (
-        f"data.csv, line 3: the timestamp {value!r} should be a whole number." + MEND
+        f"data.csv, line 3: the timestamp {value!r} should be a whole number." + mend()
     )
 
 
@@ -483,7 +488,18 @@ def test_case_17_no_pair_is_in_two_parts_unless_kept(name):
 def test_case_18_user_with_one_interaction_stays_in_training(told):
     write(HEADER + "a,x,1,1\nb,x,1,1\nb,y,1,2\nc,x,1,1\nc,y,1,2\nc,z,1,3\n")
     result = result_of(experiment(split="leave_one_out", interactions="data.csv"))
-    assert "split: 1 users have too few interactions for test, 2 for validation." in told("INFO")
+    assert result["data"]["steps"][-1]["details"] == {
+        "training": 3,
+        "users in training": 3,
+        "validation": 1,
+        "users in validation": 1,
+        "test": 2,
+        "users in test": 2,
+    }
+    assert (
+        "split leave_one_out: keeps all 6 interactions; 3 users and 3 items are left (training: 3, users in training: "
+        "3, validation: 1, users in validation: 1, test: 2, users in test: 2)"
+    ) in told("INFO")
     assert result["n_users"] == {"test": 2, "valid": 1}
     assert result["n_users_without_target"] == {"test": 1, "valid": 2}
     assert result["leaks"]["unknown_users"] == {"n": 0, "of": 2, "share": 0.0}, "nobody is asked without a history"

@@ -29,6 +29,11 @@ def test_bce_is_the_mean_over_positives_and_negatives():
     assert loss("bce", Scored(POSITIVE, NEGATIVE)) == pytest.approx(expected / 6)
 
 
+def test_bce_sum_is_the_sum_over_positives_and_negatives():
+    expected = softplus(-1) + softplus(2) + softplus(0.5) + softplus(-1) + softplus(3) + softplus(0)
+    assert loss("bce_sum", Scored(POSITIVE, NEGATIVE)) == pytest.approx(expected)
+
+
 def test_bpr_is_the_mean_over_pairs():
     expected = softplus(0.5 - 1) + softplus(-1 - 1) + softplus(3 + 2) + softplus(0 + 2)
     assert loss("bpr", Scored(POSITIVE, NEGATIVE)) == pytest.approx(expected / 4)
@@ -46,7 +51,7 @@ def test_sampled_softmax_takes_off_the_log_probability_of_the_draw():
     assert loss("sampled_softmax", scored) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", ["bce", "bpr", "sampled_softmax"])
+@pytest.mark.parametrize("name", ["bce", "bce_sum", "bpr", "sampled_softmax"])
 def test_a_negative_that_is_not_kept_counts_for_nothing(name):
     keep = torch.tensor([[True, False], [True, False]])
     kept = loss(name, Scored(POSITIVE, NEGATIVE[:, :1]))

@@ -178,7 +178,8 @@ def test_a_model_of_known_users_takes_no_history(mf_run):
         load(mf_run[0]).recommend_history(["i0001"])
     assert str(error.value) == (
         "MF cannot recommend by a history: it only knows the users it was trained on. "
-        "Models that can: content_cosine, item_knn, popularity, random, user_knn."
+        "Models that can: content_cosine, ease, ials, item_knn, p3alpha, popularity, pure_svd, random, rp3beta, slim, "
+        "user_knn."
     )
 
 

@@ -108,7 +108,8 @@ def test_the_fingerprints_are_those_of_data_split_and_configuration(finished):
 def test_the_result_says_what_became_of_the_data_and_what_leaks(finished):
     folder, outcome = finished
     result, leaks = read_json(folder / "result.json"), outcome.prepared.leaks
-    assert result["data"] == {"steps": [stage.to_dict() for stage in outcome.split.train.provenance]}
+    steps = [stage.to_dict() for stage in outcome.split.train.provenance]
+    assert result["data"] == {"verified": None, "steps": steps}, "generated data was not published"
     assert result["leaks"] == leaks.to_dict()
     assert result["leaks"]["sentence"].startswith("The split leaks across time: ")
     assert result["leaks"]["seen_pairs"] == {"n": 0, "of": int(leaks.seen_pairs.of), "share": 0.0}
@@ -262,7 +263,8 @@ def test_how_a_run_ended_is_recorded_and_the_error_goes_on(tmp_path, error, stat
     assert (result["status"], result["error"]) == (status, described)
     assert result["metrics"] == {"test": {}, "valid": {}}
     assert result["fingerprints"]["data"] is None and result["fingerprints"]["config"] == MF.identity
-    assert (result["data"], result["leaks"], result["candidates"]) == ({"steps": []}, None, None)
+    assert result["data"] == {"verified": None, "steps": []}
+    assert (result["leaks"], result["candidates"]) == (None, None)
     assert result["seconds"]["fit"] is None and result["seconds"]["total"] > 0
     assert read_json(tmp_path / "run" / "status.json")["status"] == status
     log = (tmp_path / "run" / "run.log").read_text()

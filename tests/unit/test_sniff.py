@@ -163,10 +163,6 @@ def test_packed_files(tmp_path):
     assert sniff(str(path), {}).options == {"delimiter": "semicolon"}
 
 
-def test_line_ends_are_counted(write):
-    assert sniff(write("a.csv", ","), {}).n_line_ends == 1 + len(ROWS)
-
-
 def test_no_such_file(tmp_path):
     with pytest.raises(DataError) as raised:
         sniff(str(tmp_path / "a.csv"), {})

@@ -9,8 +9,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from recbench.data.cache import File, Found, LocalOnly, RawFiles, Url, cache_folder, obtain
+from recbench.data.cache import Found, cache_folder, obtain
 from recbench.data.checksums import RECORD
+from recbench.data.places import File, LocalOnly, RawFiles, Url
 from recbench.errors import DataError
 
 A, B = b"1\t2\n", b"one|two\n"
@@ -59,10 +60,10 @@ def test_single_files_are_downloaded_one_by_one_and_kept_as_they_are(site, cache
     files = (known("a.tsv", A), known("b%20c.txt.gz", B))
     place = raw(site, *files)
     assert str(place) == f"{site.as_uri()}/data"
-    assert get(place) == Found(cache / place.key, files)
+    assert get(place) == Found(cache / place.key, files, verified=False)
     assert {path.name: path.read_bytes() for path in (cache / place.key).iterdir()} == {"a.tsv": A, "b%20c.txt.gz": B}
     (site / "data" / "a.tsv").unlink()
-    assert get(place) == Found(cache / place.key, files)
+    assert get(place) == Found(cache / place.key, files, verified=False)
 
 
 def test_reasons_of_single_files(site, monkeypatch):
@@ -97,7 +98,7 @@ def test_what_was_found_is_recorded_where_no_checksum_is_known(site, cache, capl
     caplog.set_level(logging.WARNING, "recbench")
     place = raw(site, File("a.tsv"), known("b%20c.txt.gz", B))
     found = get(place)
-    assert found == Found(cache / place.key, (known("a.tsv", A), known("b%20c.txt.gz", B)))
+    assert found == Found(cache / place.key, (known("a.tsv", A), known("b%20c.txt.gz", B)), verified=False)
     assert (found.folder / RECORD).read_text() == "".join(f"{file.sha256}  {file.name}\n" for file in found.files)
     (found.folder / "a.tsv").write_bytes(b"1\t3\n")
     assert get(place) == found
@@ -144,14 +145,14 @@ def test_another_archive_of_unknown_content_takes_the_place_of_the_first(tmp_pat
 
 
 def test_a_local_variant_comes_from_the_mirror_and_from_nowhere_else(tmp_path, monkeypatch):
-    variant = LocalOnly("the variant (a.tsv)", folder="", files=(known("a.tsv", A),))
+    variant = LocalOnly("the variant (a.tsv)", folder="", files=(known("a.tsv", A),), verified=True)
     assert reason(variant) == "the variant (a.tsv): is read from dataset.path and from RECBENCH_MIRROR alone."
     (tmp_path / "mirror" / "toy").mkdir(parents=True)
     (tmp_path / "mirror" / "toy" / "a.tsv").write_bytes(A)
     assert get(variant, path=str(tmp_path / "mirror" / "toy")).files == variant.files
     monkeypatch.setenv("RECBENCH_MIRROR", str(tmp_path / "mirror"))
     found = get(raw(tmp_path, File("other")), variant)
-    assert found == Found(tmp_path / "mirror" / "toy", variant.files)
+    assert found == Found(tmp_path / "mirror" / "toy", variant.files, verified=True)
     assert "a.tsv" in found
     assert "other" not in found
     assert not cache_folder().exists() or not list(cache_folder().rglob("a.tsv"))
@@ -168,3 +169,16 @@ def test_a_known_file_that_differs_is_an_error_wherever_it_lies(tmp_path):
     )
     with pytest.raises(DataError, match=re.escape(text)):
         get(variant, path=str(tmp_path))
+
+
+def test_what_was_checked_is_the_files_of_a_place_wherever_they_lie(site, tmp_path, monkeypatch):
+    checked = Url((site / "toy.zip").as_uri(), max_bytes=1_000, folder="toy", files=(known("a.tsv", A),), verified=True)
+    other = raw(site, known("b%20c.txt.gz", B))
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        archive.write(site / "data" / "b%20c.txt.gz", "data/b%20c.txt.gz")
+    assert get(checked, other, path=str(site / "toy.zip")).verified
+    assert not get(checked, other, path=str(tmp_path / "mine.zip")).verified
+    assert get(checked, other, path=str(site / "data")).verified
+    assert not get(other, checked, path=str(site / "data")).verified
+    # Both are in the cache now.
+    assert (get(checked, other).verified, get(other, checked).verified) == (True, False)

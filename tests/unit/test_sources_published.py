@@ -1,6 +1,7 @@
 """Readers of published data sets, on small files of the same formats."""
 
 import gzip
+import json
 import logging
 import zipfile
 from dataclasses import replace
@@ -9,13 +10,15 @@ import pandas as pd
 import pytest
 
 from recbench import datasets
+from recbench.configuration import resolve
 from recbench.data import TEST, TRAIN, Counts, Stage
-from recbench.data.cache import File
+from recbench.data.places import File
 from recbench.datasets.lightgcn import AmazonBook, Gowalla, Yelp2018
 from recbench.datasets.mcrec import ML100KMCRec
 from recbench.datasets.movielens import ML1M, ML20M, ML32M, MLLatestSmall
 from recbench.datasets.ncf import NCFML1M, NCFPinterest
 from recbench.errors import DataError
+from recbench.experiment import prepare
 
 PUBLISHED = ("amazon-book", "gowalla", "ml-100k-mcrec", "ml-1m", "ml-20m", "ml-32m", "ml-latest-small") + (
     "ncf-ml-1m",
@@ -30,7 +33,7 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setenv("RECBENCH_CACHE", str(tmp_path / "cache"))
 
     def read(name, kind, counts, files):
-        # The same places for files of any content.
+        # The same places, with the same marks, for files of any content.
         places = tuple(
             replace(place, files=tuple(File(file.name) for file in place.files)) for place in kind.card.places
         )
@@ -169,6 +172,11 @@ def test_ncf_with_seconds(small):
         ("1", "4", 3.0, 978300174, TEST),
     ]
     assert rows(tables.candidates) == [("0", "7"), ("0", "25"), ("0", "7"), ("1", "5"), ("1", "6"), ("1", "8")]
+    assert [str(stage) for stage in tables.provenance] == [
+        "read ml-1m.train.rating: keeps all 3 interactions",
+        "read ml-1m.test.rating: keeps all 2 interactions",
+        "read ml-1m.test.negative: keeps all 6 negatives",
+    ]
 
 
 def test_ncf_with_time_ranks_puts_the_test_interaction_behind_all_others(small):
@@ -208,14 +216,48 @@ def test_counts_that_differ_from_the_card_are_an_error(small):
 def test_a_mark_of_what_nobody_has_checked_is_seen_once(small, caplog):
     caplog.set_level(logging.WARNING, "recbench")
     files = {"train.txt": "0 10 11\n1 12\n", "test.txt": "0 12\n"}
-    small("gowalla", Gowalla, (2, 3, 4), files).load()
+    dataset = small("gowalla", Gowalla, (2, 3, 4), files)
+    dataset.load()
+    assert dataset.verified is True
     assert caplog.messages == []
     dataset = small("yelp2018", Yelp2018, (2, 3, 4), files)
     dataset.load()
     dataset.load()
+    assert dataset.verified is False
     assert caplog.messages == [
-        "data set yelp2018: nobody has checked its reader against the published files yet; look at its numbers."
+        "data set yelp2018: not verified, nobody has checked its reader against the published train.txt, test.txt yet; "
+        "look at its numbers."
     ]
+
+
+def test_the_mark_is_that_of_the_files_that_are_read(small, tmp_path, caplog):
+    caplog.set_level(logging.DEBUG, "recbench.datasets.published")
+    tables = {"movies.dat": MOVIES, "users.dat": USERS}
+    ranks = tables | {"ratings_time_rank.csv.gz": "user_id,movie_id,rating,time_rank\n1,1,5,1\n1,2,3,0\n7,2,4,0\n"}
+    assert small("ml-1m", ML1M, (2, 2, 3), ranks).verified is True
+    seconds = tables | {"ratings.dat": "1::1::5::978300760\n1::2::3::978302109\n7::2::4::978301968\n"}
+    assert small("ml-1m", ML1M, (2, 2, 3), seconds).verified is False
+    assert caplog.messages == [
+        "data set ml-1m: verified, its reader was checked against these very ratings_time_rank.csv.gz, movies.dat, "
+        "users.dat.",
+        "data set ml-1m: not verified, nobody has checked its reader against the published ratings.dat, movies.dat, "
+        "users.dat yet; look at its numbers.",
+    ]
+
+
+@pytest.mark.parametrize(("name", "kind", "mark"), [("gowalla", Gowalla, True), ("yelp2018", Yelp2018, False)])
+def test_a_run_and_a_description_carry_the_mark(small, command, tmp_path, name, kind, mark):
+    small(name, kind, (2, 3, 4), {"train.txt": "0 10 11\n1 12\n", "test.txt": "0 12\n"})
+    options = {"name": name, "path": str(tmp_path / "files")}
+    config = resolve({"dataset": options, "split": "fixed", "model": "popularity"}).config
+    assert prepare(config).verified is mark
+    told = command("data", "describe", name, f"dataset.path={tmp_path / 'files'}", "--format", "json")
+    assert json.loads(told.out)["verified"] is mark
+    assert ("not verified" in told.err) is not mark
+
+
+def test_what_was_not_published_has_no_mark():
+    assert datasets.build("planted").verified is None
 
 
 def test_contents_are_those_of_the_files(small):
@@ -232,6 +274,6 @@ def test_cards_say_everything(name):
     card = datasets.registry.entry(name).target.card
     assert all((card.description, card.homepage, card.licence, card.citation, card.n_users, card.n_interactions))
     assert card.places
-    if not card.verified:
-        assert any(file.sha256 is None for place in card.places for file in place.files)
+    for place in card.places:
+        assert place.verified == all(file.sha256 for file in place.files), "who reads a file knows its checksum"
     assert pd.Series([place.key for place in card.places]).nunique() == len({p.key for p in card.places})

@@ -13,6 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recbench import datasets
 from recbench.data import Counts, Histories, Interactions, Stage
 from recbench.data.cache import cache_folder
 from recbench.data.feature_config import CategoricalConfig, MultiConfig, NumericConfig, TextConfig
@@ -41,7 +42,10 @@ def everything():
         replace(
             data.interactions,
             candidates=Histories.from_pairs(torch.tensor([0, 0, 2]), torch.tensor([2, 2, 1]), 3),
-            provenance=(Stage("read x", Counts(9), Counts(4), {"blank": 5}), Stage("s", Counts(4), Counts(4, 3, 2))),
+            provenance=(
+                Stage("read x", Counts(9), Counts(4), {"blank": 5}),
+                Stage("s", Counts(4), Counts(4, 3, 2), {}, "users", True),
+            ),
         ),
         users=pd.DataFrame(
             {
@@ -196,7 +200,41 @@ def test_warnings_and_stages_are_told_each_time(caplog):
     caplog.clear()
     stored("k", never)
     assert caplog.messages[-3:] == [*map(str, everything().interactions.provenance), "3 rows repeat a pair"]
-    assert [record.levelname for record in caplog.records][-4:] == ["INFO", "DEBUG", "DEBUG", "WARNING"]
+    assert [record.levelname for record in caplog.records][-4:] == ["INFO", "DEBUG", "INFO", "WARNING"]
+
+
+def test_what_became_of_the_rows_is_told_as_loud_as_the_first_time(tmp_path, caplog):
+    """A bad row, a repeat, a row below the threshold, a negative of an unknown item: each is told, each time alike."""
+    rows = "user,item,rating\na,x,5\na,x,4\nb,x,1\nb,y,3\nc,y,bad\n"
+    (tmp_path / "r.csv").write_text(rows)
+    (tmp_path / "n.negative").write_text("(a,x)\ty\tz\n")
+    dataset = datasets.build(
+        "files",
+        interactions=str(tmp_path / "r.csv"),
+        negatives=str(tmp_path / "n.negative"),
+        bad_rows="drop",
+        min_rating=2,
+    )
+    caplog.set_level(logging.DEBUG, "recbench")
+
+    def told():
+        caplog.clear()
+        dataset.load()
+        return sorted((record.levelname, record.getMessage()) for record in caplog.records)
+
+    first, (read, *again) = told(), told()
+    again = sorted([read, *again])
+    fresh = [line for line in again if "read from the cache" in line[1]]
+    assert fresh and first == [line for line in again if line not in fresh]
+    texts = [f"{level} {message}" for level, message in first]
+    wanted = (
+        "DEBUG read ",
+        "WARNING duplicates(keep=last): leaves out 1 of 4 ",
+        "INFO rating(min=2.0): leaves out 1 of 3 ",
+        "INFO published candidates: leaves out 1 of 2 candidates",
+    )
+    for start in wanted:
+        assert any(text.startswith(start) for text in texts), (start, texts)
 
 
 def test_what_fails_is_not_kept(cache):

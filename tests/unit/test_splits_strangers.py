@@ -12,11 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbench import splits
-from recbench.data import FOLD_IN, TEST, TRAIN, UNUSED, VALID, Features, Histories, Interactions, RatingScale
+from recbench.data import (
+    FOLD_IN,
+    TEST,
+    TRAIN,
+    UNUSED,
+    VALID,
+    Counts,
+    Features,
+    Histories,
+    Interactions,
+    RatingScale,
+    Stage,
+)
 from recbench.data.feature_config import MultiConfig
 from recbench.data.features import feature_table
 from recbench.errors import ConfigError
 from recbench.splits.k_fold import KFoldConfig
+from recbench.splits.stage import split_stage
 from recbench.splits.user_disjoint import UserDisjointConfig
 
 SETTINGS = settings(max_examples=40, deadline=None)
@@ -50,8 +63,7 @@ def test_the_promised_users_and_shares(draw):
     assert not torch.equal(parts, other)
 
 
-def test_users_with_few_interactions_are_known_and_not_asked(caplog):
-    caplog.set_level(logging.INFO, "recbench")
+def test_users_with_few_interactions_are_known_and_not_asked():
     sizes = {"a": 4, "b": 5, "c": 9, "d": 10, "e": 10}
     frame = pd.DataFrame(
         [(user, f"i{item}") for user in sizes for item in range(sizes[user])], columns=["user", "item"]
@@ -59,7 +71,6 @@ def test_users_with_few_interactions_are_known_and_not_asked(caplog):
     interactions = Interactions.from_frame(frame)
     seen = set()
     for seed in range(30):
-        caplog.clear()
         splitter = splits.build("user_disjoint", test_users=1, valid_users=0, seed=seed)
         try:
             parts = splitter.assign(interactions)
@@ -68,7 +79,6 @@ def test_users_with_few_interactions_are_known_and_not_asked(caplog):
                 "split.test_users = 1: not one of the 38 interactions falls to that part. "
                 "Set a larger value, or split.test_users=0 to do without the part."
             )
-            assert caplog.messages == ["split: 1 users kept out of training have too few interactions to ask for."]
             seen.add("a")
             continue
         (user,) = interactions.users[parts == TEST].unique().tolist()
@@ -87,8 +97,7 @@ def test_each_interaction_of_a_stranger_is_as_likely_to_be_asked_for():
     assert (asked - 40).abs().max() < 5 * math.sqrt(200 * 0.2 * 0.8)
 
 
-def test_items_of_strangers_alone_leave_the_catalogue(caplog):
-    caplog.set_level(logging.INFO, "recbench")
+def test_items_of_strangers_alone_leave_the_catalogue():
     whole = everyone_takes(6, 10)
     splitter = splits.build("user_disjoint", test_users=1, valid_users=1, fold_in=0.5, min_fold_in=2)
     parts = splitter.assign(whole)
@@ -102,9 +111,9 @@ def test_items_of_strangers_alone_leave_the_catalogue(caplog):
         candidates=Histories.from_pairs(torch.tensor([0, 0, 1]), torch.tensor([5, 6, 5]), 6),
         scale=RatingScale("item", torch.arange(11.0), torch.arange(11.0) + 1),
     )
-    caplog.clear()
     parts = splitter.assign(data)
-    assert caplog.messages == ["split: 1 interactions with items that nobody takes in training are left out."]
+    stage = split_stage("split", data, parts)
+    assert (stage.before, stage.after) == (Counts(60, 6, 11), Counts(59, 6, 10))
     assert data.item_vocabulary.names(data.items[parts == UNUSED].numpy()).tolist() == ["5"]
     # floor((1 - 0.5) * 9), of the items in the catalogue.
     assert counts(data, parts)[tester] == [0, 0, 4, 5, 1]
@@ -160,7 +169,11 @@ def test_an_item_whose_training_is_cleaned_away_leaves_the_catalogue(caplog):
     assert split.train.item_vocabulary.ids.tolist() == [str(item) for item in range(10) if item != 3]
     assert set(split.train.items.tolist()) == set(range(9))
     # One of each of the two strangers.
-    assert caplog.messages == ["split: 2 interactions with items that nobody takes in training are left out."]
+    stage = Stage("items that nobody takes in training", Counts(56, 6, 10), Counts(54, 6, 9))
+    assert split.train.provenance == (stage,)
+    assert caplog.messages == [
+        "items that nobody takes in training: leaves out 2 of 56 interactions; 6 users and 9 items are left"
+    ]
     assert int(split.test.history.items.max()) <= 8
 
 

@@ -1,0 +1,255 @@
+"""``recbench reproduce``: published tables, run, and said number by number whether they hold."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from hydra._internal.hydra import Hydra
+from hydra.core.object_type import ObjectType
+
+from recbench import plugins, reproduce
+from recbench.cli.arguments import Parser
+from recbench.cli.composition import Job, Plan, hydra_session, make_plan
+from recbench.cli.overrides import Overrides
+from recbench.cli.run import EXIT_CODES, launch
+from recbench.cli.task import why_not_done
+from recbench.errors import ConfigError
+from recbench.files import replacing
+from recbench.inspection.catalog import catalog
+from recbench.logs import configure_console
+from recbench.options import did_you_mean
+from recbench.published import Published
+from recbench.repeat import written
+from recbench.report import RESULT, read_run
+from recbench.reproduce import Row
+from recbench.text import printable
+
+logger = logging.getLogger(__name__)
+
+_GROUP = "experiment"
+_SHARED = "_table"
+_FOLDER = "outputs/reproduce"
+_MAY_BE_SET = ("dataset.path", "device", "threads")
+
+_EPILOG = """\
+examples:
+  recbench reproduce                        the tables, what each needs, and how long it takes
+  recbench reproduce mcrec                  all rows of one that are not done yet
+  recbench reproduce mcrec ease rp3beta     two of its rows
+  recbench reproduce mcrec --show           what is done, and run nothing
+  recbench reproduce mcrec dataset.path=DIR with a local copy of the data
+  recbench reproduce --page reproduction.md all tables, as far as they are done, as a page
+
+A row is exact (ours rounds to all printed digits), reproduced (within its tolerance), deviates, contested (deviates
+from a number that others contradict), unverified (the number was not seen in its source, or there is none) or not run.
+The exit code is 1 where a row is worse than is known of it, or a run failed, and 2 where the data or a word is wrong.
+"""
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A row's runs, one a seed, checked before the first one starts."""
+
+    table: str
+    name: str
+    published: Published
+    plans: tuple[Plan, ...]
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        return tuple(job for plan in self.plans for job in plan.jobs)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """List the tables, or run rows of one and print a line for each published number.
+
+    Raises:
+        ConfigError: No such table, row or setting.
+        RunError: A result cannot be read.
+    """
+    given = _parser().parse_intermixed_args(arguments)
+    configure_console(given.quiet)
+    plugins.load(given.plugin)
+    with hydra_session(given.config_dir) as session:
+        tables = published_tables(session)
+        if given.page is not None:
+            return _write_page(session, tables, given)
+        if given.table is None:
+            _list(session, tables)
+            return 0
+        if given.table not in tables:
+            raise ConfigError(f"no table {given.table!r}. {did_you_mean(given.table, tables)}")
+        names, words = _rows_and_words(given, tables[given.table])
+        planned = _plan(session, given.table, names, words, given)
+        wanted = [planned[name] for name in names]
+        code, reasons = (0, {}) if given.show else _run(session, planned, given)
+    rows = [_row(one, reasons.get(one.name, [])) for one in wanted]
+    print(reproduce.render(rows, given.format))
+    if given.format == "json":
+        for row in rows:
+            for reason in row.reasons:
+                print(f"{row.name}: not run: {reason}", file=sys.stderr)
+    worse = [row.name for row in rows if not row.holds]
+    if worse:
+        print(f"error: worse than is known of the row: {', '.join(worse)}.", file=sys.stderr)
+    return 1 if worse else code
+
+
+def _parser() -> Parser:
+    parser = Parser("reproduce", "Run published tables, and say number by number whether they hold.", _EPILOG)
+    parser.add_argument("table", nargs="?", metavar="TABLE", help="one of those that are listed without it")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="by default all; also dataset.path=, device=, threads=")
+    parser.add_argument("--seeds", type=_at_least_one, metavar="N", help="runs of each row; by default its own number")
+    parser.add_argument("--format", choices=get_args(reproduce.Format), default="table", help="by default %(default)s")
+    parser.add_argument("--show", action="store_true", help="run nothing; say what is done")
+    parser.add_argument("--page", metavar="FILE", help="write what is done of all tables as a page; run nothing")
+    parser.add_argument("--folder", default=_FOLDER, metavar="DIR", help="where the runs are; by default %(default)s")
+    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="a folder with further configuration files")
+    parser.add_argument("--quiet", "-q", action="store_true", help="show no progress, and no lines but warnings")
+    parser.add_plugin()
+    return parser
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: should be a whole number, at least 1")
+    return int(text)
+
+
+def published_tables(session: Hydra) -> dict[str, list[str]]:
+    """Return the rows of each table, sorted."""
+    repository = Overrides(session.config_loader, []).repository
+    tables = {}
+    for name in sorted(repository.get_group_options(_GROUP, ObjectType.GROUP)):
+        options = repository.get_group_options(f"{_GROUP}/{name}")
+        if _SHARED in options:
+            tables[name] = sorted(option for option in options if option != _SHARED)
+    return tables
+
+
+def _published(session: Hydra, experiment: str) -> tuple[Job, Published]:
+    """Return the job of ``experiment`` and what was published on it."""
+    try:
+        (job,) = make_plan(session, [f"{_GROUP}={experiment}"], multirun=False).jobs
+    except ConfigError as error:
+        raise ConfigError(f"{_GROUP}={experiment}: {error}") from None
+    published = job.resolved.config.settings.published
+    if published is None:
+        raise ConfigError(f"{_GROUP}={experiment}: its file says nothing under published.")
+    return job, published
+
+
+def _list(session: Hydra, tables: Mapping[str, Sequence[str]]) -> None:
+    """Print what each table is and needs."""
+    at_hand = {row.name: row.at_hand for row in catalog()}
+    for table, names in tables.items():
+        job, published = _published(session, f"{table}/{_SHARED}")
+        dataset = str(job.resolved.config.to_dict()["dataset"]["name"])
+        where = at_hand[dataset]
+        here = {"no": "has to be fetched", "needs none": "needs no files"}.get(where, f"at hand in the {where}")
+        print(f"{table}: {published.title}")
+        print(f"  {len(names)} rows: {', '.join(names)}")
+        print(f"  needs {dataset} ({here}), and about {published.minutes:g} minutes on two cores")
+
+
+def _rows_and_words(given: argparse.Namespace, known: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the rows that are asked for and the settings among the words."""
+    words = [word for word in given.rows if "=" in word]
+    for word in words:
+        if word.partition("=")[0] not in _MAY_BE_SET:
+            raise ConfigError(
+                f"{word!r}: a published row is run as it was published; what can be set is {', '.join(_MAY_BE_SET)}. "
+                f"For a run of your own: recbench run {_GROUP}={given.table}/ROW {word}"
+            )
+    names = [word for word in given.rows if "=" not in word]
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"no row {name!r} in table {given.table!r}. {did_you_mean(name, known)}")
+    return list(dict.fromkeys(names)) or list(known), words
+
+
+def _plan(
+    session: Hydra, table: str, names: Sequence[str], words: Sequence[str], given: argparse.Namespace
+) -> dict[str, _Planned]:
+    """Return the rows and those that they start from, these first."""
+    planned: dict[str, _Planned] = {}
+
+    def add(name: str, n_seeds: int | None) -> None:
+        job, published = _published(session, f"{table}/{name}")
+        n_seeds = n_seeds or published.seeds
+        for other in published.starts_from.values():
+            add(other, n_seeds)
+        if name in planned and len(planned[name].plans) >= n_seeds:
+            return
+        plans = []
+        for seed in range(n_seeds):
+            start = {option: planned[other].plans[seed].jobs[0] for option, other in published.starts_from.items()}
+            plans.append(
+                make_plan(
+                    session,
+                    [
+                        f"{_GROUP}={table}/{name}",
+                        f"seed={seed}",
+                        f"hydra.sweep.dir={written(str(Path(given.folder) / table))}",
+                        *(f"{option}={written(str(job.folder))}" for option, job in start.items()),
+                        *words,
+                    ],
+                    multirun=True,
+                )
+            )
+        planned[name] = _Planned(table, name, published, tuple(plans))
+
+    for name in names:
+        add(name, given.seeds)
+    return planned
+
+
+def _run(
+    session: Hydra, planned: Mapping[str, _Planned], given: argparse.Namespace
+) -> tuple[int, dict[str, list[str]]]:
+    """Run what is not done; return the exit code, and why runs of a row are missing."""
+    codes: list[int] = []
+    reasons: dict[str, list[str]] = {}
+    for number, one in enumerate(planned.values(), 1):
+        logger.info("row %d of %d: %s/%s", number, len(planned), one.table, one.name)
+        for plan in one.plans:
+            (end,) = launch(session, plan, given)
+            if end.error is not None:
+                reasons.setdefault(one.name, []).append(end.error)
+                codes.append(EXIT_CODES[end.status])
+    return min(codes, default=0), {name: list(dict.fromkeys(several)) for name, several in reasons.items()}
+
+
+def _row(planned: _Planned, reasons: Sequence[str]) -> Row:
+    """Return what is there of a row."""
+    results, stale = [], False
+    for job in planned.jobs:
+        if not (job.folder / RESULT).exists():
+            continue
+        result = read_run(job.folder)
+        if result["status"] == "done":
+            results.append(result)
+            stale = stale or why_not_done(job.folder, job.resolved.config) is not None
+    if not results and not reasons:
+        reasons = ["no run yet"]
+    return Row(planned.table, planned.name, planned.published, results, reasons, stale)
+
+
+def _write_page(session: Hydra, tables: Mapping[str, Sequence[str]], given: argparse.Namespace) -> int:
+    """Write what is there of all tables as a page."""
+    if given.table is not None or given.seeds is not None:
+        raise ConfigError("--page FILE is of all tables with what is done, and takes no TABLE and no --seeds.")
+    pages = {}
+    for table, names in tables.items():
+        planned = _plan(session, table, names, [], given)
+        pages[table] = [_row(planned[name], []) for name in names]
+    with replacing(Path(given.page)) as file:
+        file.write(reproduce.page(pages).encode())
+    print(f"written to {printable(given.page)}")
+    return 0

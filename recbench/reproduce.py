@@ -1,0 +1,239 @@
+"""Published tables beside our results: a line a number, with a verdict."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from recbench.published import Published, Verdict
+from recbench.text import printable
+
+Format = Literal["table", "markdown", "json"]
+
+_HEAD = ("row", "metric", "published", "ours", "difference", "tolerance", "verdict", "seconds")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One published number.
+
+    Attributes:
+        published: The number; None where the source gives none.
+        ours: Mean over the seeds, of the test part; None where nothing was run.
+        std: Standard deviation with n - 1; None for less than two seeds.
+        tolerance: Largest difference that counts as reproduced.
+        source: Citation.
+        seconds: All runs of the row together; None where nothing was run.
+    """
+
+    table: str
+    row: str
+    metric: str
+    published: float | None
+    ours: float | None
+    std: float | None
+    n_seeds: int
+    tolerance: float
+    verdict: Verdict
+    source: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a published table, and what we have of it.
+
+    Attributes:
+        results: What the runs that are done recorded (see ``report.read_run``).
+        reasons: Why others are missing, a sentence each.
+        stale: Whether a result was made by other code than that which tells of it.
+    """
+
+    table: str
+    name: str
+    published: Published
+    results: Sequence[Mapping[str, Any]] = ()
+    reasons: Sequence[str] = field(default=())
+    stale: bool = False
+
+    @property
+    def lines(self) -> list[Line]:
+        """One for each metric."""
+        seconds = sum(result["seconds"]["total"] for result in self.results) if self.results else None
+        lines = []
+        for metric, printed in self.published.values.items():
+            values = [_value(result, metric) for result in self.results]
+            ours = statistics.fmean(values) if values else None
+            lines.append(
+                Line(
+                    table=self.table,
+                    row=self.name,
+                    metric=metric,
+                    published=None if printed is None else float(printed),
+                    ours=ours,
+                    std=statistics.stdev(values) if len(values) > 1 else None,
+                    n_seeds=len(values),
+                    tolerance=float(self.published.allowed(printed or "0")),
+                    verdict=self.published.verdict(printed, ours),
+                    source=self.published.source,
+                    seconds=seconds,
+                )
+            )
+        return lines
+
+    @property
+    def holds(self) -> bool:
+        """Whether no verdict is worse than what is expected of the row."""
+        return all(self.published.holds(line.verdict) for line in self.lines)
+
+
+def _value(result: Mapping[str, Any], metric: str) -> float:
+    """Return a result's value of ``metric``, whatever the candidates that its name tells of."""
+    found: Mapping[str, float] = result["metrics"]["test"]
+    return next(value for name, value in found.items() if name.partition("[")[0] == metric)
+
+
+def render(rows: Sequence[Row], format: Format = "table") -> str:
+    """Return ``rows`` as text without a final line end."""
+    return _RENDERERS[format](rows)
+
+
+def page(tables: Mapping[str, Sequence[Row]]) -> str:
+    """Return a page in Markdown on all ``tables``."""
+    text = [_INTRODUCTION.strip(), "", *_summary(tables), ""]
+    for name, rows in tables.items():
+        shared = rows[0].published
+        text += [f"## {shared.title} (`{name}`)", "", shared.protocol, ""]
+        sources = list(dict.fromkeys(row.published.source for row in rows))
+        text += [f"Source: {' '.join(sources)}" if len(sources) == 1 else "Sources:"]
+        text += [f"- {source}" for source in sources if len(sources) > 1]
+        text += ["", f"    recbench reproduce {name}", "", _markdown(rows), ""]
+        notes = [note for row in rows for note in _notes(row)]
+        text += [*(f"- {_escaped(note)}" for note in notes), ""] if notes else []
+    return "\n".join(text).rstrip() + "\n"
+
+
+def _summary(tables: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Return a table in Markdown of how many numbers of each table have each verdict."""
+    verdicts = get_args(Verdict)
+    lines = [["table", *verdicts]]
+    for name, rows in tables.items():
+        counts = Counter(line.verdict for row in rows for line in row.lines)
+        lines.append([f"`{name}`", *(str(counts[verdict] or "") for verdict in verdicts)])
+    return _markdown_table(lines)
+
+
+def _cells(rows: Sequence[Row]) -> list[list[str]]:
+    lines = [list(_HEAD)]
+    for row in rows:
+        for line, printed in zip(row.lines, row.published.values.values()):
+            first = line.metric == next(iter(row.published.values))
+            lines.append(
+                [
+                    row.name if first else "",
+                    line.metric,
+                    printed or "-",
+                    _ours(line, printed),
+                    _difference(line, printed),
+                    row.published.tolerance,
+                    line.verdict,
+                    "" if line.seconds is None or not first else f"{line.seconds:,.0f}",
+                ]
+            )
+    return lines
+
+
+def _ours(line: Line, printed: str | None) -> str:
+    if line.ours is None:
+        return "-"
+    digits = _digits(printed)
+    mean = f"{line.ours:.{digits}f}".removeprefix("0")
+    return mean if line.std is None else f"{mean} ± {f'{line.std:.{digits}f}'.removeprefix('0')}"
+
+
+def _difference(line: Line, printed: str | None) -> str:
+    if line.ours is None or line.published is None:
+        return "-"
+    difference = line.ours - line.published
+    text = f"{abs(difference):.{_digits(printed)}f}".removeprefix("0")
+    return text if float(text) == 0 else f"{'-' if difference < 0 else '+'}{text}"
+
+
+def _digits(printed: str | None) -> int:
+    """Return the digits behind the point that are shown: those that are printed, and at least four."""
+    return max(4, len((printed or "").partition(".")[2]))
+
+
+def _notes(row: Row) -> list[str]:
+    """Return what is to be said of a row beside its numbers."""
+    verdicts = {line.verdict for line in row.lines}
+    notes = [f"{row.name}: not run: {reason}" for reason in row.reasons]
+    if "contested" in verdicts:
+        notes.append(f"{row.name}: contested: {row.published.contested}")
+    if row.published.note and verdicts & {"deviates", "contested", "reproduced"}:
+        notes.append(f"{row.name}: {row.published.note}")
+    if row.published.seen == "memory":
+        notes.append(f"{row.name}: the published value was not seen in its source and decides nothing.")
+    selections = {result["selection"] for result in row.results}
+    if "test" in selections:
+        notes.append(f"{row.name}: the epoch is chosen on the test part, as in the source.")
+    if row.stale:
+        notes.append(f"{row.name}: measured with an earlier state of the code.")
+    return notes
+
+
+def _table(rows: Sequence[Row]) -> str:
+    lines = _cells(rows)
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    text = []
+    for line in lines:
+        cells = [
+            cell.ljust(width) if place in (0, 1, 6) else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths))
+        ]
+        text.append("  ".join(cells).rstrip())
+    text.insert(1, "  ".join("-" * width for width in widths))
+    notes = [printable(note) for row in rows for note in _notes(row)]
+    return "\n".join([*text, *([""] if notes else []), *notes])
+
+
+def _markdown(rows: Sequence[Row]) -> str:
+    return "\n".join(_markdown_table(_cells(rows)))
+
+
+def _markdown_table(lines: Sequence[Sequence[str]]) -> list[str]:
+    text = [f"| {' | '.join(map(_escaped, line))} |" for line in lines]
+    return [text[0], "|---" * len(lines[0]) + "|", *text[1:]]
+
+
+def _escaped(text: str) -> str:
+    return printable(text).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _json(rows: Sequence[Row]) -> str:
+    return json.dumps([asdict(line) for row in rows for line in row.lines], indent=2, allow_nan=False)
+
+
+_RENDERERS: Mapping[str, Callable[[Sequence[Row]], str]] = {"table": _table, "markdown": _markdown, "json": _json}
+
+_INTRODUCTION = """\
+# Published numbers, and ours
+
+Made by `recbench reproduce --page`; nothing here is written by hand. Each row is a file below `conf/experiment` with
+its published values, their source, the protocol and a tolerance; `recbench reproduce TABLE` runs the rows that are not
+done and prints what is below.
+
+- **exact**: ours rounds to all printed digits.
+- **reproduced**: ours is within the tolerance.
+- **deviates**: it is not; what was tried is said below the table.
+- **contested**: it is not, and others contradict the published number.
+- **unverified**: the number was not seen in its source, or there is none; nothing is decided.
+- **not run**: there is no result of ours, for the reason that is given.
+
+`ours` is the mean over seeds, ± the standard deviation where there are several; `seconds` is the time of all runs of
+a row on two cores.
+"""

@@ -1,0 +1,63 @@
+"""For models that improve one side given the other, in turn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from recbench.data import Split
+from recbench.errors import ConfigError, DivergedError
+from recbench.models import AlternatingModel, Model
+from recbench.trainers import register
+from recbench.trainers.base import EpochRecord, FitResult, Trainer
+from recbench.trainers.epochs import EpochsConfig, fit_in_epochs
+
+if TYPE_CHECKING:
+    from recbench.negatives import Sampler
+
+
+class AlternatingConfig(EpochsConfig):
+    """Options of ``alternating``: how many sweeps over both sides, and which one is kept."""
+
+
+@register("alternating", config=AlternatingConfig)
+class Alternating(Trainer):
+    """Asks the model for sweep after sweep; an epoch is one sweep. Nothing in it is random."""
+
+    config: AlternatingConfig
+
+    def fit(
+        self,
+        model: Model,
+        split: Split,
+        *,
+        seed: int = 0,
+        negatives: Sampler | None = None,
+        validate: Callable[[Model], Mapping[str, float]] | None = None,
+        on_epoch: Callable[[EpochRecord], None] | None = None,
+        progress: bool = False,
+    ) -> FitResult:
+        """Fit ``model``, an ``AlternatingModel``, and leave it as the chosen epoch did; see ``Trainer.fit``.
+
+        ``seed`` and ``negatives`` have nothing to act on.
+
+        Raises:
+            ConfigError: The model is of another kind, or a selection is without the part it needs.
+            DivergedError: The objective stopped being finite.
+        """
+        if not isinstance(model, AlternatingModel):
+            raise ConfigError(
+                f"{type(model).__name__} is no AlternatingModel, and the trainer 'alternating' fits no other."
+            )
+
+        def epochs() -> Iterator[dict[str, float]]:
+            for epoch, loss in enumerate(model.sweeps(split.train), 1):
+                if not math.isfinite(loss):
+                    raise DivergedError(
+                        f"the objective of {type(model).__name__} is no longer finite in epoch {epoch}. "
+                        "Raise model.reg."
+                    )
+                yield {"loss": loss}
+
+        return fit_in_epochs(model, epochs(), self.config, validate=validate, on_epoch=on_epoch, progress=progress)
