@@ -18,9 +18,9 @@ from recbench.cli.arguments import Parser
 from recbench.cli.composition import Job, Plan, hydra_session, make_plan
 from recbench.cli.overrides import Overrides
 from recbench.cli.run import EXIT_CODES, launch
-from recbench.cli.task import why_not_done
 from recbench.errors import ConfigError
 from recbench.files import replacing
+from recbench.fingerprints import code_fingerprint
 from recbench.inspection.catalog import catalog
 from recbench.logs import configure_console
 from recbench.options import did_you_mean
@@ -235,7 +235,7 @@ def _row(planned: _Planned, reasons: Sequence[str]) -> Row:
         result = read_run(job.folder)
         if result["status"] == "done":
             results.append(result)
-            stale = stale or why_not_done(job.folder, job.resolved.config) is not None
+            stale = stale or result["fingerprints"]["code"] != code_fingerprint(job.resolved.config)
     if not results and not reasons:
         reasons = ["no run yet"]
     return Row(planned.table, planned.name, planned.published, results, reasons, stale)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recbench.cli import task
+from recbench.cli import reproduce, task
 
 TABLE = """\
 # @package _global_
@@ -157,7 +157,8 @@ def test_data_that_is_not_there_any_more_touches_no_result(typed, monkeypatch):
     before = kept()
     Path("behaviour.csv").rename("elsewhere.csv")
     # By other code, the row has to be run anew.
-    monkeypatch.setattr(task, "code_fingerprint", lambda config: "other")
+    for module in (task, reproduce):
+        monkeypatch.setattr(module, "code_fingerprint", lambda config: "other")
     ended = typed("mine")
     assert ended.code == 2
     assert "top_pop: measured with an earlier state of the code." in ended.out
