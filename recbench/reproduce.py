@@ -6,9 +6,10 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from recbench import metrics
 from recbench.published import Published, Verdict
 from recbench.text import printable
 
@@ -49,6 +50,7 @@ class Row:
 
     Attributes:
         results: What the runs that are done recorded (see ``report.read_run``).
+        environments: In words what each of them was made with.
         reasons: Why others are missing, a sentence each.
         stale: Whether a result was made by other code than that which tells of it.
     """
@@ -57,7 +59,8 @@ class Row:
     name: str
     published: Published
     results: Sequence[Mapping[str, Any]] = ()
-    reasons: Sequence[str] = field(default=())
+    environments: Sequence[str] = ()
+    reasons: Sequence[str] = ()
     stale: bool = False
 
     @property
@@ -114,6 +117,9 @@ def page(tables: Mapping[str, Sequence[Row]]) -> str:
         text += ["", f"    recbench reproduce {name}", "", _markdown(rows), ""]
         notes = [note for row in rows for note in _notes(row)]
         text += [*(f"- {_escaped(note)}" for note in notes), ""] if notes else []
+        text += [*_rankings(rows), ""]
+    environments = Counter(name for rows in tables.values() for row in rows for name in row.environments)
+    text += ["## Made with", "", *(f"- {name}: {n} runs" for name, n in environments.most_common())]
     return "\n".join(text).rstrip() + "\n"
 
 
@@ -125,6 +131,26 @@ def _summary(tables: Mapping[str, Sequence[Row]]) -> list[str]:
         counts = Counter(line.verdict for row in rows for line in row.lines)
         lines.append([f"`{name}`", *(str(counts[verdict] or "") for verdict in verdicts)])
     return _markdown_table(lines)
+
+
+def _rankings(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each metric: ours from the best row to the worst, each with its distance from the best."""
+    measured: dict[str, list[tuple[float, str]]] = {}
+    for row in rows:
+        for line in row.lines:
+            if line.ours is not None:
+                measured.setdefault(line.metric, []).append((line.ours, line.row))
+    lines = []
+    for metric, values in measured.items():
+        sign = metrics.parse(metric).sign
+        (best, first), *others = sorted(values, key=lambda value: (-sign * value[0], value[1]))
+        rest = [f"{name} {_bare(value - best)}" for value, name in others]
+        lines.append(f"- Ours by {metric}: {', '.join([f'{first} {_bare(best)}', *rest])}.")
+    return lines
+
+
+def _bare(value: float) -> str:
+    return f"{value:.4f}".replace("0.", ".", 1)
 
 
 def _cells(rows: Sequence[Row]) -> list[list[str]]:

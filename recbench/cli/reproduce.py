@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
@@ -19,20 +20,21 @@ from recbench.cli.composition import Job, Plan, hydra_session, make_plan
 from recbench.cli.overrides import Overrides
 from recbench.cli.run import EXIT_CODES, launch
 from recbench.errors import ConfigError
-from recbench.files import replacing
+from recbench.files import read_json, replacing
 from recbench.fingerprints import code_fingerprint
 from recbench.inspection.catalog import catalog
 from recbench.logs import configure_console
 from recbench.options import did_you_mean
 from recbench.published import Published
 from recbench.repeat import written
-from recbench.report import RESULT, read_run
+from recbench.report import RESULT, RUN, read_run
 from recbench.reproduce import Row
 from recbench.text import printable
 
 logger = logging.getLogger(__name__)
 
 _GROUP = "experiment"
+_INDENTED: Any = {"width": 100, "initial_indent": "  ", "subsequent_indent": "    ", "break_on_hyphens": False}
 _SHARED = "_table"
 _FOLDER = "outputs/reproduce"
 _MAY_BE_SET = ("dataset.path", "device", "threads")
@@ -154,7 +156,7 @@ def _list(session: Hydra, tables: Mapping[str, Sequence[str]]) -> None:
         where = at_hand[dataset]
         here = {"no": "has to be fetched", "needs none": "needs no files"}.get(where, f"at hand in the {where}")
         print(f"{table}: {published.title}")
-        print(f"  {len(names)} rows: {', '.join(names)}")
+        print(textwrap.fill(f"{len(names)} rows: {', '.join(names)}", **_INDENTED))
         print(f"  needs {dataset} ({here}), and about {published.minutes:g} minutes on two cores")
 
 
@@ -228,17 +230,28 @@ def _run(
 
 def _row(planned: _Planned, reasons: Sequence[str]) -> Row:
     """Return what is there of a row."""
-    results, stale = [], False
+    results, environments, stale = [], [], False
     for job in planned.jobs:
         if not (job.folder / RESULT).exists():
             continue
         result = read_run(job.folder)
         if result["status"] == "done":
             results.append(result)
+            environments.append(_environment(read_json(job.folder / RUN)))
             stale = stale or result["fingerprints"]["code"] != code_fingerprint(job.resolved.config)
     if not results and not reasons:
         reasons = ["no run yet"]
-    return Row(planned.table, planned.name, planned.published, results, reasons, stale)
+    return Row(planned.table, planned.name, planned.published, results, environments, reasons, stale)
+
+
+def _environment(run: Mapping[str, Any]) -> str:
+    """Return in words what a run was made with."""
+    versions, checkout = run["versions"], run["git"]["recbench"]
+    commit = ""
+    if checkout is not None:
+        commit = f", commit {checkout['commit'][:12]}{' with changes' if checkout['dirty'] else ''}"
+    threads = f"{run['threads']} thread{'s' if run['threads'] != 1 else ''}"
+    return f"recbench {versions['recbench']}{commit}; torch {versions['torch']} on {run['device']}, {threads}"
 
 
 def _write_page(session: Hydra, tables: Mapping[str, Sequence[str]], given: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """``recbench reproduce``, on tables of our own over small data."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -234,4 +235,7 @@ def test_page(typed):
     assert (ended.code, ended.out) == (0, "written to page.md\n")
     text = Path("page.md").read_text()
     assert "\n## Ours (`mine`)\n" in text and "| `mine` |  | 2 |  |  |  |  |\n" in text
-    assert text.count("\n## ") == 1 + len(list(Path(task.__file__).parents[2].glob("conf/experiment/*/_table.yaml")))
+    assert re.search(
+        r"\n- recbench \S+, commit [0-9a-f]{12}( with changes)?; torch \S+ on cpu, \d+ threads?: 1 runs\n$", text
+    )
+    assert text.count("\n## ") == 2 + len(list(Path(task.__file__).parents[2].glob("conf/experiment/*/_table.yaml")))
