@@ -11,7 +11,7 @@ from torch import Tensor
 from recbench.data import TEST, TRAIN, VALID, Interactions
 from recbench.options import Config
 from recbench.splits import Splitter, register
-from recbench.splits.shares import portion, refuse_empty, shuffled_place
+from recbench.splits.shares import at_most, portion, refuse_empty, shuffled_place
 
 
 class RandomConfig(Config):
@@ -26,6 +26,9 @@ class RandomConfig(Config):
     scope: Literal["user", "global"] = "user"
     """Whether the shares hold for each user or for all interactions together."""
 
+    rounding: Literal["nearest", "down"] = "nearest"
+    """How a share of a number of interactions becomes whole: to the nearest, half up, or down, as RecBole does."""
+
     seed: int = Field(0, ge=0)
     """Of the draw; another one gives another split."""
 
@@ -34,8 +37,8 @@ class RandomConfig(Config):
 class Random(Splitter):
     """Random shares of each user's interactions, or of all, for test and validation.
 
-    Of n interactions ``floor(test * n + 0.5)`` go to test and ``floor(valid * rest + 0.5)`` to validation.
-    Which ones go to test does not depend on the share of validation. Times play no role, so the protocol **leaks
+    Of n interactions ``floor(test * n + 0.5)`` go to test and ``floor(valid * rest + 0.5)`` to validation, with
+    ``rounding=down`` without the half. Which ones go to test does not depend on the share of validation. Times play no role, so the protocol **leaks
     across time**, within a user and across users.
     """
 
@@ -56,8 +59,9 @@ class Random(Splitter):
         if config.scope == "global":
             groups = torch.zeros_like(groups)
         sizes = torch.bincount(groups)
-        n_test = portion(config.test, sizes)
-        n_valid = portion(config.valid, sizes - n_test)
+        whole = at_most if config.rounding == "down" else portion
+        n_test = whole(config.test, sizes)
+        n_valid = whole(config.valid, sizes - n_test)
         place = shuffled_place(groups, config.seed)
         parts = torch.full_like(groups, TRAIN, dtype=torch.int8)
         parts[place < (n_test + n_valid)[groups]] = VALID

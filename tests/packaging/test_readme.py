@@ -29,12 +29,14 @@ def test_python_runs(block, tmp_path):
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_is_understood(line, tmp_path):
-    """Runs are only resolved; the quick start and the wheel's test run them for good."""
+    """Runs, and published tables, are only resolved; the quick start and the wheel's test run them for good."""
     words = shlex.split(line, comments=True)[1:]
     rows = [f"{user},{item},{1 + (user * item) % 5}\n" for user in range(12) for item in range(user % 3, 12)]
     (tmp_path / "ratings.csv").write_text("customer,article,rating\n" + "".join(rows))
     if words[0] == "run":
         words.insert(1, "--dry-run")
+    if words[0] == "reproduce":
+        words.insert(1, "--show")
     if "circle" in line:
         words += ["--plugin", "recbench_example"]
     done = subprocess.run(

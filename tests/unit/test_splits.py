@@ -18,6 +18,7 @@ PAIRS = st.sets(st.tuples(st.integers(0, 7), st.integers(0, 11)), min_size=1, ma
 SPLITS = {
     "random": {},
     "random global": {"scope": "global"},
+    "random rounded down": {"rounding": "down"},
     "leave_one_out": {},
     "leave_one_out without validation": {"valid": False},
     "leave_one_out at random": {"by": "random", "seed": 3},
@@ -152,6 +153,15 @@ def test_random_takes_the_promised_number_from_each_user(pairs, test, valid):
         n_test = math.floor(test * len(user) + 0.5)
         n_valid = math.floor(valid * (len(user) - n_test) + 0.5)
         assert [user.count(TEST), user.count(VALID)] == [n_test, n_valid]
+
+
+def test_random_rounded_down_as_recbole_does():
+    sizes = (10, 19, 20)
+    interactions = table([(user, item) for user, size in enumerate(sizes) for item in range(size)])
+    for valid, expected in ((1 / 9, [1, 2, 2]), (0.1, [0, 1, 1])):
+        parts = splits.build("random", test=0.1, valid=valid, rounding="down").assign(interactions)
+        assert torch.bincount(interactions.users[parts == TEST]).tolist() == [1, 1, 2]
+        assert torch.bincount(interactions.users[parts == VALID], minlength=3).tolist() == expected
 
 
 def test_random_global_takes_the_promised_number_from_all():
