@@ -115,7 +115,7 @@ def page(tables: Mapping[str, Sequence[Row]]) -> str:
         text += [f"Source: {' '.join(sources)}" if len(sources) == 1 else "Sources:"]
         text += [f"- {source}" for source in sources if len(sources) > 1]
         text += ["", f"    recbench reproduce {name}", "", _markdown(rows), ""]
-        notes = [note for row in rows for note in _notes(row)]
+        notes = [*not_run(rows), *(note for row in rows for note in _notes(row))]
         text += [*(f"- {_escaped(note)}" for note in notes), ""] if notes else []
         text += [*_rankings(rows), ""]
     environments = Counter(name for rows in tables.values() for row in rows for name in row.environments)
@@ -194,10 +194,19 @@ def _digits(printed: str | None) -> int:
     return max(4, len((printed or "").partition(".")[2]))
 
 
+def not_run(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each reason why runs are missing, with the rows that it holds for."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        for reason in row.reasons:
+            names.setdefault(" ".join(reason.split()), []).append(row.name)
+    return [f"{', '.join(several)}: not run: {reason}" for reason, several in names.items()]
+
+
 def _notes(row: Row) -> list[str]:
     """Return what is to be said of a row beside its numbers."""
     verdicts = {line.verdict for line in row.lines}
-    notes = [f"{row.name}: not run: {reason}" for reason in row.reasons]
+    notes = []
     if "contested" in verdicts:
         notes.append(f"{row.name}: contested: {row.published.contested}")
     if row.published.note and verdicts & {"deviates", "contested", "reproduced"}:
@@ -223,8 +232,8 @@ def _table(rows: Sequence[Row]) -> str:
         ]
         text.append("  ".join(cells).rstrip())
     text.insert(1, "  ".join("-" * width for width in widths))
-    notes = [printable(note) for row in rows for note in _notes(row)]
-    return "\n".join([*text, *([""] if notes else []), *notes])
+    notes = [*not_run(rows), *(note for row in rows for note in _notes(row))]
+    return "\n".join([*text, *([""] if notes else []), *map(printable, notes)])
 
 
 def _markdown(rows: Sequence[Row]) -> str:

@@ -94,9 +94,8 @@ def main(arguments: Sequence[str]) -> int:
     rows = [_row(one, reasons.get(one.name, [])) for one in wanted]
     print(reproduce.render(rows, given.format))
     if given.format == "json":
-        for row in rows:
-            for reason in row.reasons:
-                print(f"{row.name}: not run: {reason}", file=sys.stderr)
+        for line in reproduce.not_run(rows):
+            print(printable(line), file=sys.stderr)
     worse = [row.name for row in rows if not row.holds]
     if worse:
         print(f"error: worse than is known of the row: {', '.join(worse)}.", file=sys.stderr)

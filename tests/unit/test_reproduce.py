@@ -99,6 +99,13 @@ old: the published value was not seen in its source and decides nothing."""
     )
 
 
+def test_rows_that_lack_the_same_share_a_line():
+    missing = [row(name, reasons=["No data.\n  Get it."]) for name in ("a", "b")]
+    assert render([*missing, row("c", reasons=["Diverged."])]).endswith(
+        "\n\na, b: not run: No data. Get it.\nc: not run: Diverged."
+    )
+
+
 def test_markdown():
     assert (
         render(ROWS[1:2], "markdown")
