@@ -163,7 +163,7 @@ def _named(named: Histories, holdout: Holdout, train: Interactions, source: str)
         user = train.user_vocabulary.ids[int(holdout.users[missing][0])]
         raise DataError(
             f"{source}: nothing for user {user!r}; {int(missing.sum()):,} of the {len(missing):,} users of the test "
-            "part lack candidates."
+            "part lack candidates. Add a line for each, or take these users out of the test part."
         )
     return CandidateSet.of(holdout, others, train.n_items)
 

@@ -329,6 +329,11 @@ def _check_together(config: ExperimentConfig) -> None:
         raise ConfigError(f"metric {rated[0]!r}: model {model.name!r} with these options predicts no ratings.")
     protocol = splits.registry.entry_of(config.split)
     splitter = cast(type[Splitter], protocol.target)
+    if config.evaluation.candidates == "published" and protocol.name != "fixed":
+        raise ConfigError(
+            "evaluation.candidates = 'published': are made for the split that the data comes with, not for split "
+            f"{protocol.name!r}; set split=fixed, or evaluation.candidates=sampled."
+        )
     if splitter.folds_in(config.split) and not _class_of(model).folds_in:
         able = [name for name in models.registry.names() if _class_of(models.registry.entry(name)).folds_in]
         raise ConfigError(

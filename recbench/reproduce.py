@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -115,7 +115,7 @@ def page(tables: Mapping[str, Sequence[Row]]) -> str:
         text += [f"Source: {' '.join(sources)}" if len(sources) == 1 else "Sources:"]
         text += [f"- {source}" for source in sources if len(sources) > 1]
         text += ["", f"    recbench reproduce {name}", "", _markdown(rows), ""]
-        notes = [*not_run(rows), *(note for row in rows for note in _notes(row))]
+        notes = _notes(rows)
         text += [*(f"- {_escaped(note)}" for note in notes), ""] if notes else []
         text += [*_rankings(rows), ""]
     environments = Counter(name for rows in tables.values() for row in rows for name in row.environments)
@@ -196,28 +196,34 @@ def _digits(printed: str | None) -> int:
 
 def not_run(rows: Sequence[Row]) -> list[str]:
     """Return a line for each reason why runs are missing, with the rows that it holds for."""
+    return _shared((row.name, f"not run: {reason}") for row in rows for reason in row.reasons)
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    """Return what is to be said beside the numbers, each with the rows that it holds for."""
+    return not_run(rows) + _shared((row.name, note) for row in rows for note in _notes_on(row))
+
+
+def _shared(notes: Iterable[tuple[str, str]]) -> list[str]:
     names: dict[str, list[str]] = {}
-    for row in rows:
-        for reason in row.reasons:
-            names.setdefault(" ".join(reason.split()), []).append(row.name)
-    return [f"{', '.join(several)}: not run: {reason}" for reason, several in names.items()]
+    for name, note in notes:
+        names.setdefault(" ".join(note.split()), []).append(name)
+    return [f"{', '.join(several)}: {note}" for note, several in names.items()]
 
 
-def _notes(row: Row) -> list[str]:
-    """Return what is to be said of a row beside its numbers."""
+def _notes_on(row: Row) -> list[str]:
     verdicts = {line.verdict for line in row.lines}
     notes = []
     if "contested" in verdicts:
-        notes.append(f"{row.name}: contested: {row.published.contested}")
-    if row.published.note and verdicts & {"deviates", "contested", "reproduced"}:
-        notes.append(f"{row.name}: {row.published.note}")
+        notes.append(f"contested: {row.published.contested}")
+    if row.published.note and verdicts & {"deviates", "contested", "reproduced", "unverified"}:
+        notes.append(row.published.note)
     if row.published.seen == "memory":
-        notes.append(f"{row.name}: the published value was not seen in its source and decides nothing.")
-    selections = {result["selection"] for result in row.results}
-    if "test" in selections:
-        notes.append(f"{row.name}: the epoch is chosen on the test part, as in the source.")
+        notes.append("the published value was not seen in its source and decides nothing.")
+    if "test" in {result["selection"] for result in row.results}:
+        notes.append("the epoch is chosen on the test part, as in the source.")
     if row.stale:
-        notes.append(f"{row.name}: measured with an earlier state of the code.")
+        notes.append("measured with an earlier state of the code.")
     return notes
 
 
@@ -232,7 +238,7 @@ def _table(rows: Sequence[Row]) -> str:
         ]
         text.append("  ".join(cells).rstrip())
     text.insert(1, "  ".join("-" * width for width in widths))
-    notes = [*not_run(rows), *(note for row in rows for note in _notes(row))]
+    notes = _notes(rows)
     return "\n".join([*text, *([""] if notes else []), *map(printable, notes)])
 
 

@@ -64,8 +64,8 @@ def _archived(path: Path) -> tuple[np.ndarray, np.ndarray]:
             raise DataError(f"{path}: holds the arrays {held}; it should hold ids and vectors.")
         try:
             ids, vectors = content["ids"], content["vectors"]
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise _unreadable(path, error) from None
+        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+            raise _unreadable(path) from None
     if ids.ndim != 1 or ids.dtype.kind not in "Uiu":
         raise DataError(
             f"{path}: the ids are {ids.dtype} of shape {ids.shape}; they should be text or whole numbers of shape (N,)."
@@ -86,11 +86,12 @@ def _id_lines(path: Path) -> np.ndarray:
 def _loaded(path: Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from None
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        raise _unreadable(path) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from None
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: cannot be read as arrays of numbers and text ({str(error).rstrip('.')}).")
+def _unreadable(path: Path) -> DataError:
+    # What NumPy says of it advises to let the file run code.
+    return DataError(f"{path}: cannot be read as arrays of numbers and text; write it anew with numpy.save or savez.")

@@ -253,6 +253,8 @@ class Files(Dataset):
         items = self._read_table(config.items, "item", config.item_columns, config.items_encoding)
         negatives, candidates = self._read_negatives(), None
         if negatives is not None:
+            if TEST in parts:
+                self._refuse_other_positives(negatives.frame, parts[TEST])
             candidates = negatives.frame[["user", "negative"]].rename(columns={"negative": "item"})
         return Tables(
             table,
@@ -311,6 +313,19 @@ class Files(Dataset):
             return None
         with _remedies():
             return read_negatives(config.negatives, encoding=config.encoding, bad_rows=config.bad_rows)
+
+    def _refuse_other_positives(self, negatives: pd.DataFrame, test: pd.DataFrame) -> None:
+        """Refuse negatives that were made for another test part than ``test``."""
+        named = negatives[["user", "item"]].astype(object).drop_duplicates()
+        asked = pd.MultiIndex.from_frame(test[["user", "item"]].astype(object))
+        wrong = named[~pd.MultiIndex.from_frame(named).isin(asked)]
+        if not wrong.empty:
+            user, item = wrong.iloc[0]
+            raise DataError(
+                f"{self.config.negatives}: the line ({user},{item}) is not of this split, where {item!r} is not in the "
+                f"test part of user {user!r}; {len(wrong):,} of {len(named):,} lines are so. Give the negatives that "
+                "were made for dataset.test."
+            )
 
     def _read_one(self, path: str) -> Read:
         """Return the interactions of one file."""

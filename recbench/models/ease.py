@@ -18,7 +18,8 @@ from torch import Tensor
 from recbench.data import Interactions, UserBatch
 from recbench.errors import ConfigError
 from recbench.models import Model, register
-from recbench.nn.item_weights import fill_gram, history_scores
+from recbench.nn.item_weights import history_scores
+from recbench.nn.matrices import fill_gram
 from recbench.options import Config
 
 

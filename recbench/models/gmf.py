@@ -19,11 +19,11 @@ from recbench.data import Interactions
 from recbench.models import GradientModel, register
 from recbench.nn.initialisation import lecun_linear, normal_embedding
 from recbench.nn.losses import NCFLossName
-from recbench.nn.pretrained import start_from, trained_weights
-from recbench.options import Config
+from recbench.nn.pretrained import StartConfig, start_from, trained_weights
+from recbench.nn.products import dot_products
 
 
-class GMFConfig(Config):
+class GMFConfig(StartConfig):
     """Options of ``gmf``."""
 
     dim: int = Field(8, ge=1)
@@ -34,12 +34,6 @@ class GMFConfig(Config):
 
     reg: float = Field(0.0, ge=0)
     """L2 on the rows of the batch, once an occurrence: half of it times their squares, over the pairs of the batch."""
-
-    init_std: float = Field(0.01, gt=0)
-    """Standard deviation of the first values of the vectors."""
-
-    pretrained: str | None = None
-    """What to start from: folder of a finished ``gmf`` run on the same split, or the NCF authors' weights (.npz)."""
 
 
 @register("gmf", config=GMFConfig)
@@ -59,10 +53,7 @@ class GMF(GradientModel):
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the scores (B, C); see ``GradientModel.forward``."""
-        weighted = self.user(users) * self.output.weight
-        item = self.item(items)
-        dots = weighted @ item.T if items.dim() == 1 else (item * weighted[:, None, :]).sum(-1)
-        return dots + self.output.bias
+        return dot_products(self.user(users) * self.output.weight, self.item(items)) + self.output.bias
 
     def penalty(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the sum of squares of the looked-up rows."""

@@ -37,6 +37,7 @@ from recbench.errors import ConfigError
 from recbench.models import AlternatingModel, register
 from recbench.nn.initialisation import normal_embedding
 from recbench.nn.least_squares import LeastSquares, approach, solve_exactly
+from recbench.nn.products import dot_products
 from recbench.options import Config
 
 EPSILON, CG_STEPS = 1.0, 3
@@ -170,9 +171,7 @@ class IALS(AlternatingModel):
         unknown = torch.nonzero(batch.users < 0).flatten()
         if len(unknown):
             vectors[unknown] = solve_exactly(self._problem(batch.history.rows(unknown), self.n_items), self.item)
-        if items is None:
-            return vectors @ self.item.T
-        return (self.item[items] @ vectors[:, :, None])[:, :, 0]
+        return dot_products(vectors, self.item if items is None else self.item[items])
 
     def user_vectors(self) -> Tensor:
         """Return (n_users, D)."""

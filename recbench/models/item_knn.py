@@ -24,7 +24,7 @@ from torch import Tensor
 
 from recbench.data import Interactions, UserBatch
 from recbench.models import Model, register
-from recbench.nn.item_neighbours import ItemNeighbours
+from recbench.nn.item_weights import ItemNeighbours
 from recbench.nn.matrices import binary_matrix
 from recbench.nn.profiles import ProfileConfig, Weights, nearest_profiles
 

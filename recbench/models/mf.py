@@ -22,6 +22,7 @@ from recbench.data import Interactions
 from recbench.models import GradientModel, register
 from recbench.nn.initialisation import normal_embedding, zero_embedding
 from recbench.nn.losses import LossName
+from recbench.nn.products import dot_products
 from recbench.options import Config
 
 
@@ -69,8 +70,7 @@ class MF(GradientModel):
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the scores (B, C); see ``GradientModel.forward``."""
-        user, item = self.user(users), self.item(items)
-        dots = user @ item.T if items.dim() == 1 else (item * user[:, None, :]).sum(-1)
+        dots = dot_products(self.user(users), self.item(items))
         if not self.config.biases:
             return dots
         return dots + self.bias + self.user_bias(users) + self.item_bias(items)[..., 0]

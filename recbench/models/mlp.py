@@ -19,9 +19,8 @@ from recbench.data import Interactions
 from recbench.models import GradientModel, register
 from recbench.nn.initialisation import lecun_linear, normal_embedding
 from recbench.nn.losses import NCFLossName
-from recbench.nn.pretrained import start_from, trained_weights
+from recbench.nn.pretrained import StartConfig, start_from, trained_weights
 from recbench.nn.towers import PairTower
-from recbench.options import Config
 
 
 def _check_layers(layers: tuple[int, ...]) -> tuple[int, ...]:
@@ -33,7 +32,7 @@ def _check_layers(layers: tuple[int, ...]) -> tuple[int, ...]:
 Layers = Annotated[tuple[int, ...], AfterValidator(_check_layers)]
 
 
-class MLPConfig(Config):
+class MLPConfig(StartConfig):
     """Options of ``mlp``."""
 
     layers: Layers = (64, 32, 16, 8)
@@ -47,12 +46,6 @@ class MLPConfig(Config):
 
     reg: float = Field(0.0, ge=0)
     """L2 on the rows of the batch, once an occurrence: half of it times their squares, over the pairs of the batch."""
-
-    init_std: float = Field(0.01, gt=0)
-    """Standard deviation of the first values of the vectors."""
-
-    pretrained: str | None = None
-    """What to start from: folder of a finished ``mlp`` run on the same split, or the NCF authors' weights (.npz)."""
 
 
 @register("mlp", config=MLPConfig)

@@ -21,9 +21,12 @@ from recbench.models import GradientModel, register
 from recbench.models.mlp import Layers
 from recbench.nn.initialisation import lecun_linear, normal_embedding
 from recbench.nn.losses import NCFLossName
-from recbench.nn.pretrained import start_from, trained_weights
+from recbench.nn.pretrained import INIT_STD, start_from, trained_weights
+from recbench.nn.products import dot_products
 from recbench.nn.towers import PairTower
 from recbench.options import Config
+
+ALPHA = 0.5
 
 
 class NeuMFConfig(Config):
@@ -44,7 +47,7 @@ class NeuMFConfig(Config):
     reg: float = Field(0.0, ge=0)
     """L2 on the rows of the batch, once an occurrence: half of it times their squares, over the pairs of the batch."""
 
-    init_std: float = Field(0.01, gt=0)
+    init_std: float = Field(INIT_STD, gt=0)
     """Standard deviation of the first values of the vectors."""
 
     pretrained_gmf: str | None = None
@@ -55,13 +58,22 @@ class NeuMFConfig(Config):
     """What to start from: folder of a finished ``mlp`` run on the same split, or the NCF authors' weights (.npz);
     goes with ``pretrained_gmf``."""
 
-    alpha: float = Field(0.5, ge=0, le=1)
+    alpha: float = Field(ALPHA, ge=0, le=1)
     """Weight of the pre-trained GMF in the output layer; the MLP has the rest (equation 13)."""
 
     @model_validator(mode="after")
-    def _both_or_none(self) -> Self:
+    def _no_option_without_effect(self) -> Self:
         if (self.pretrained_gmf is None) != (self.pretrained_mlp is None):
             raise ValueError("pretrained_gmf and pretrained_mlp go together: name both, or none.")
+        if self.pretrained_gmf is None and self.alpha != ALPHA:
+            raise ValueError(
+                f"alpha = {self.alpha:g}: has no effect without pretrained_gmf and pretrained_mlp; name both, or leave "
+                "alpha alone."
+            )
+        if self.pretrained_gmf is not None and self.init_std != INIT_STD:
+            raise ValueError(
+                f"init_std = {self.init_std:g}: has no effect with pretrained_gmf and pretrained_mlp; leave it alone."
+            )
         return self
 
 
@@ -84,14 +96,15 @@ class NeuMF(GradientModel):
         if config.pretrained_gmf is not None and config.pretrained_mlp is not None:
             gmf = trained_weights(config.pretrained_gmf, "gmf", train)
             mlp = trained_weights(config.pretrained_mlp, "mlp", train)
-            self.start_from(gmf, mlp)
+            self.start_from(gmf, mlp, config.alpha)
 
-    def start_from(self, gmf: Mapping[str, Tensor], mlp: Mapping[str, Tensor]) -> None:
+    def start_from(self, gmf: Mapping[str, Tensor], mlp: Mapping[str, Tensor], alpha: float) -> None:
         """Take the parameters of a trained ``GMF`` and a trained ``MLP``, their outputs weighted (equation 13).
 
         Args:
             gmf: ``state_dict`` of a GMF with the same ``dim``.
             mlp: ``state_dict`` of an MLP with the same ``layers``.
+            alpha: Weight of the GMF's output; the MLP's has the rest.
 
         Raises:
             ConfigError: A shape does not fit.
@@ -101,7 +114,6 @@ class NeuMF(GradientModel):
         weights = {f"gmf_{side}.weight": gmf[f"{side}.weight"] for side in ("user", "item")}
         weights |= {f"mlp_{side}.weight": mlp[f"{side}.weight"] for side in ("user", "item")}
         weights |= {name: tensor for name, tensor in mlp.items() if name.startswith("tower.")}
-        alpha = self.config.alpha
         weights["output.weight"] = torch.cat([alpha * gmf["output.weight"], (1 - alpha) * mlp["output.weight"]], 1)
         weights["output.bias"] = alpha * gmf["output.bias"] + (1 - alpha) * mlp["output.bias"]
         start_from(self, weights)
@@ -115,8 +127,7 @@ class NeuMF(GradientModel):
         """Return the scores (B, C); see ``GradientModel.forward``."""
         gmf_weight, mlp_weight = self.output.weight.split([self.config.dim, self.config.layers[-1]], 1)
         # The output over the concatenation, taken apart: no (B, C, D) product is needed for the linear half.
-        weighted, item = self.gmf_user(users) * gmf_weight, self.gmf_item(items)
-        dots = weighted @ item.T if items.dim() == 1 else (item * weighted[:, None, :]).sum(-1)
+        dots = dot_products(self.gmf_user(users) * gmf_weight, self.gmf_item(items))
         hidden = self.tower(self.mlp_user(users), self.mlp_item(items))
         return dots + (hidden @ mlp_weight[0]) + self.output.bias
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from recbench.data import Interactions, UserBatch
 from recbench.models import Model, register
-from recbench.nn.item_neighbours import ItemNeighbours
+from recbench.nn.item_weights import ItemNeighbours
 from recbench.nn.matrices import binary_matrix
 from recbench.nn.walks import walk_neighbours
 from recbench.options import Config

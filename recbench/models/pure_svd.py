@@ -23,6 +23,7 @@ from recbench.data import Interactions, UserBatch
 from recbench.errors import ConfigError
 from recbench.models import Model, register
 from recbench.nn.matrices import binary_matrix
+from recbench.nn.products import dot_products
 from recbench.options import Config
 from recbench.randomness import generator
 
@@ -69,9 +70,7 @@ class PureSVD(Model):
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
         """Return (B, I) or (B, C) scores; see ``Model.score``."""
         users = batch.history.mask(self.n_items).float() @ self.directions
-        if items is None:
-            return users @ self.directions.T
-        return (self.directions[items] @ users[:, :, None])[:, :, 0]
+        return dot_products(users, self.directions if items is None else self.directions[items])
 
     def item_vectors(self) -> Tensor:
         """Return the right singular vectors, (I, D)."""

@@ -27,7 +27,8 @@ from torch import Tensor
 
 from recbench.data import Interactions, UserBatch
 from recbench.models import Model, register
-from recbench.nn.item_weights import fill_gram, history_scores
+from recbench.nn.item_weights import history_scores
+from recbench.nn.matrices import fill_gram
 from recbench.nn.neighbours import nearest, precedence
 from recbench.options import Config
 from recbench.progress import bar
@@ -82,7 +83,7 @@ class SLIM(Model):
         gram = torch.empty_like(self.weights)
         fill_gram(train, gram)
         problem = ElasticNet(gram, penalty * options.l1_ratio, penalty * (1 - options.l1_ratio))
-        places = precedence(train.popularity).to(self.device)
+        places = precedence(gram.diagonal())
         n_undone = 0
         for targets in bar(torch.arange(self.n_items, device=self.device).split(_BLOCK), "fit"):
             solution = problem.solve(targets, options.tolerance, options.iterations)

@@ -26,6 +26,8 @@ from recbench.nn.matrices import binary_matrix
 from recbench.nn.neighbours import nearest, precedence
 from recbench.nn.profiles import ProfileConfig, Weights, nearest_profiles, similarities
 
+_BLOCK_ENTRIES = 2**23  # of a matrix of asking users by training users, or by items, in memory at a time
+
 
 class UserKNNConfig(ProfileConfig):
     """Options of ``user_knn``; the defaults did best on validation parts of ML-100K, split 80/20 at random per user."""
@@ -43,9 +45,9 @@ class UserKNN(Model):
     """Sum over the training users who are asked of their similarity to the history, where they have the item.
 
     A user is compared by the history given, which at test time includes validation items, and never with
-    themselves; an unknown user is compared with all, and an empty history gives 0 everywhere. Scoring takes memory
-    for B x U similarities. With ``prune_axis=column`` a user is among a training user's nearest who, by the history
-    given, is at least as similar as the K-th nearest of the training users.
+    themselves; an unknown user is compared with all, and an empty history gives 0 everywhere. Some users at a time
+    are compared, so that memory is bounded. With ``prune_axis=column`` a user is among a training user's nearest
+    who, by the history given, is at least as similar as the K-th nearest of the training users.
     """
 
     folds_in: ClassVar[bool] = True
@@ -95,9 +97,16 @@ class UserKNN(Model):
 
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
         """Return (B, I) or (B, C) scores; see ``Model.score``."""
-        votes = self.votes(batch).T.contiguous()
-        scores = F.embedding_bag(self.takers, votes, self.takers_offsets, mode="sum", include_last_offset=True).T
-        return scores.contiguous() if items is None else scores.gather(1, items)
+        size = max(1, _BLOCK_ENTRIES // max(self.n_users, self.n_items))
+        parts = torch.arange(len(batch), device=self.device).split(size)
+        blocks = (UserBatch(batch.users[part], batch.history.rows(part)) for part in parts)
+        scores = torch.cat([self._sums(self.votes(block)) for block in blocks])
+        return scores if items is None else scores.gather(1, items)
+
+    def _sums(self, votes: Tensor) -> Tensor:
+        """Return the sum (B, I) of the ``votes`` (B, U) of those who have each item."""
+        columns = votes.T.contiguous()
+        return F.embedding_bag(self.takers, columns, self.takers_offsets, mode="sum", include_last_offset=True).T
 
     def votes(self, batch: UserBatch) -> Tensor:
         """Return the similarity (B, U) float32 of each training user who is asked, and 0 for those who are not."""

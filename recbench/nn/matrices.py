@@ -1,16 +1,40 @@
-"""The sparse matrix of users by items."""
+"""Training interactions as matrices: who has what, and how often items meet.
+
+Ratings and repeated pairs do not count.
+
+Shapes:
+    U users, I items.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+import torch
+from torch import Tensor
 
 from recbench.data import Interactions
+from recbench.progress import bar
+
+_BLOCK_ENTRIES = 2**22  # of the dense matrix that are computed at a time
 
 
 def binary_matrix(train: Interactions) -> sp.csr_array:
-    """Return (n_users, n_items) float64: 1 where the user has the item, however often, and nothing elsewhere."""
+    """Return (U, I) float64: 1 where the user has the item, however often, and nothing elsewhere."""
     pairs = (train.users.numpy(), train.items.numpy())
     matrix = sp.csr_array((np.ones(len(train)), pairs), shape=(train.n_users, train.n_items))
     matrix.data[:] = 1.0
     return matrix
+
+
+def fill_gram(train: Interactions, out: Tensor) -> None:
+    """Fill ``out`` (I, I) float32 with ``X^T X`` of ``binary_matrix``: how many users have both items.
+
+    Nothing else of that size is in memory.
+    """
+    matrix = binary_matrix(train).astype(np.float32)
+    transposed = matrix.T.tocsr()
+    size = max(1, _BLOCK_ENTRIES // train.n_items)
+    for start in bar(range(0, train.n_items, size), "count"):
+        counts = (transposed[start : start + size] @ matrix).toarray()
+        out[start : start + size] = torch.from_numpy(counts)

@@ -11,20 +11,41 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from recbench.errors import ConfigError, DataError
 from recbench.files import load_checkpoint
+from recbench.options import Config
 
 if TYPE_CHECKING:
     from recbench.data import Interactions, Vocabulary
 
+INIT_STD = 0.01
+"""Standard deviation of the first values of vectors in the NCF authors' code."""
 _TOWER = re.compile(r"layer([1-9])_([Wb])")
+
+
+class StartConfig(Config):
+    """Options of models that start from drawn vectors, or from a trained model of their own kind."""
+
+    init_std: float = Field(INIT_STD, gt=0)
+    """Standard deviation of the first values of the vectors."""
+
+    pretrained: str | None = None
+    """What to start from: folder of a finished run of this model on the same split, or the NCF authors' weights
+    (.npz)."""
+
+    @model_validator(mode="after")
+    def _no_option_without_effect(self) -> Self:
+        if self.pretrained is not None and self.init_std != INIT_STD:
+            raise ValueError(f"init_std = {self.init_std:g}: has no effect with pretrained; leave it alone.")
+        return self
 
 
 def trained_weights(place: str, model: str, train: Interactions) -> dict[str, Tensor]:
@@ -38,7 +59,7 @@ def trained_weights(place: str, model: str, train: Interactions) -> dict[str, Te
 
     Raises:
         RunError: The run is not finished, or of another model or other training data.
-        DataError: The file cannot be read, holds something else, or has no row for an id.
+        DataError: The file cannot be read, lacks an array, holds something else, or has no row for an id.
     """
     if not place.endswith(".npz"):
         return load_checkpoint(place, model, train)
@@ -46,8 +67,8 @@ def trained_weights(place: str, model: str, train: Interactions) -> dict[str, Te
     tables = {"user_embedding_W": train.user_vocabulary, "item_embedding_W": train.item_vocabulary}
     heads = {"prediction_W": "output.weight", "prediction_b": "output.bias"}
     weights = {}
-    for name, array in _arrays(path).items():
-        short = name.rpartition(".")[2]
+    arrays = {name.rpartition(".")[2]: (name, array) for name, array in _arrays(path).items()}
+    for short, (name, array) in arrays.items():
         tower = _TOWER.fullmatch(short)
         if short in tables:
             weights[f"{tables[short].kind}.weight"] = array[_rows(path, len(array), tables[short])]
@@ -61,6 +82,8 @@ def trained_weights(place: str, model: str, train: Interactions) -> dict[str, Te
                 f"{path}: {name!r} is none of the arrays of a GMF or an MLP of the NCF authors, which are "
                 f"{', '.join([*tables, *heads])}, layer1_W, layer1_b, layer2_W and so on."
             )
+    if lacking := [name for name in (*tables, *heads) if name not in arrays]:
+        raise DataError(f"{path}: lacks {', '.join(lacking)}, which a GMF and an MLP of the NCF authors have.")
     return weights
 
 

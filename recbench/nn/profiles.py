@@ -24,8 +24,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from recbench.nn.item_neighbours import heaviest
-from recbench.nn.neighbours import precedence
+from recbench.nn.neighbours import heaviest, precedence
 from recbench.options import Config
 
 Side = Literal["profiles", "terms"]

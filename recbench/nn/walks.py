@@ -22,8 +22,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from recbench.nn.item_neighbours import heaviest
-from recbench.nn.neighbours import precedence
+from recbench.nn.neighbours import heaviest, precedence
 
 
 def steps(taken: sp.csr_array, alpha: float) -> sp.csr_array:

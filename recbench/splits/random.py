@@ -38,8 +38,8 @@ class Random(Splitter):
     """Random shares of each user's interactions, or of all, for test and validation.
 
     Of n interactions ``floor(test * n + 0.5)`` go to test and ``floor(valid * rest + 0.5)`` to validation, with
-    ``rounding=down`` without the half. Which ones go to test does not depend on the share of validation. Times play no role, so the protocol **leaks
-    across time**, within a user and across users.
+    ``rounding=down`` without the half. Which ones go to test does not depend on the share of validation. Times play no
+    role, so the protocol **leaks across time**, within a user and across users.
     """
 
     config: RandomConfig

@@ -28,13 +28,17 @@ def split_stage(name: str, interactions: Interactions, parts: Tensor) -> Stage:
         rows = parts == code
         if bool(rows.any()):
             details |= {part: int(rows.sum()), f"users in {part}": _n_distinct(users[rows])}
-    if bool(known.any()):
-        details["known of users kept out of training"] = int(known.sum())
-    return Stage(name, Counts(len(parts), n_users, interactions.n_items), counts_of(interactions, used), details)
+    for what, rows in (
+        ("known of users who are asked", known),
+        ("known of users who are not asked", (parts == FOLD_IN) & ~known),
+        ("in no part", parts == UNUSED),
+    ):
+        if bool(rows.any()):
+            details[what] = int(rows.sum())
+    return Stage(name, Counts(len(parts), n_users, interactions.n_items), _counts(interactions, used), details)
 
 
-def counts_of(interactions: Interactions, rows: Tensor) -> Counts:
-    """Return the counts of the interactions where ``rows`` (N,) bool is true."""
+def _counts(interactions: Interactions, rows: Tensor) -> Counts:
     return Counts(int(rows.sum()), _n_distinct(interactions.users[rows]), _n_distinct(interactions.items[rows]))
 
 

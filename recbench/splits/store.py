@@ -77,8 +77,8 @@ def _read(path: Path, interactions: Interactions) -> Tensor:
     try:
         with np.load(path, allow_pickle=False) as file:
             kept = dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: is damaged ({error}). Delete it, and the split is drawn anew.") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise DataError(f"{path}: is damaged. Delete it, and the split is drawn anew.") from None
     if not _is_whole(kept, interactions):
         raise DataError(f"{path}: was altered after it was written. Delete it, and the split is drawn anew.")
     return torch.from_numpy(kept["parts"])

@@ -9,9 +9,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from recbench.data import FOLD_IN, TRAIN, UNUSED, Interactions, Split, Stage
+from recbench.data import FOLD_IN, TRAIN, UNUSED, Interactions, Split
 from recbench.splits.shares import at_most
-from recbench.splits.stage import counts_of
+from recbench.splits.stage import split_stage
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +58,9 @@ def cut_to_catalogue(interactions: Interactions, parts: Tensor) -> Split:
     """
     # Cleaning after the split may have taken the last training interaction of an item.
     inside = _within_catalogue(interactions, parts)
-    before, after = (counts_of(interactions, now != UNUSED) for now in (parts, inside))
-    if after != before:
-        stage = Stage("items that nobody takes in training", before, after)
+    before, stage = (split_stage("items that nobody takes in training", interactions, now) for now in (parts, inside))
+    if stage != before:
+        stage = replace(stage, before=before.after)
         logger.info("%s", stage)
         interactions = replace(interactions, provenance=(*interactions.provenance, stage))
     parts = inside

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -17,6 +17,8 @@ from recbench.metrics import MetricText
 from recbench.models import Model
 from recbench.options import Config
 from recbench.trainers.base import EpochRecord, FitResult
+
+PATIENCE = 10
 
 
 class EpochsConfig(Config):
@@ -33,11 +35,20 @@ class EpochsConfig(Config):
     """Metric that chooses the epoch, one of ``evaluation.metrics``; where ndcg@10 is not among them and nothing is
     said here, the first of them."""
 
-    patience: int | None = Field(10, ge=1)
+    patience: int | None = Field(PATIENCE, ge=1)
     """Evaluations without improvement after which training stops; null never stops early."""
 
     evaluate_every: int = Field(1, ge=1)
     """Epochs between two evaluations."""
+
+    @model_validator(mode="after")
+    def _waits_for_what_it_selects(self) -> Self:
+        if self.patience not in (PATIENCE, None) and self.selection == "last":
+            raise ValueError(
+                f"patience = {self.patience}: has no effect with selection='last', which never stops early; leave it "
+                "alone, or choose another selection."
+            )
+        return self
 
 
 def fit_in_epochs(

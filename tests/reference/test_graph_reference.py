@@ -3,13 +3,13 @@
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from binary_data import interactions, taken
 from given_scores import GivenScores
 
 from recbench import datasets, models, splits
-from recbench.data import Histories, Interactions, UserBatch
+from recbench.data import Histories, UserBatch
 from recbench.evaluation import EvaluationConfig, candidate_sets, evaluate, with_candidates
 
 SETTINGS = [
@@ -53,20 +53,6 @@ def neighbourhood(weights, popularity, neighbours, normalize, by_start=True, by_
         sums = weights.sum(1, keepdims=True)
         weights = np.divide(weights, sums, out=np.zeros_like(weights), where=sums > 0)
     return pruned(weights.T, popularity, neighbours).T if by_end else weights
-
-
-def taken(seed, n_users=13, n_items=11):
-    """Return a (U, I) matrix of 0 and 1 in which every user and item occurs."""
-    chance = np.linspace(0.9, 0.15, n_items)
-    matrix = np.random.default_rng(seed).random((n_users, n_items)) < chance
-    matrix[np.arange(n_users), np.arange(n_users) % n_items] = True
-    return matrix.astype(float)
-
-
-def interactions(matrix):
-    users, items = np.nonzero(matrix)
-    frame = pd.DataFrame({"user": [f"u{user:02d}" for user in users], "item": [f"i{item:02d}" for item in items]})
-    return Interactions.from_frame(frame)
 
 
 @pytest.mark.parametrize("seed", range(5))

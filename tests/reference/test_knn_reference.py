@@ -3,11 +3,11 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from binary_data import interactions, taken
 
-from recbench.data import Histories, Interactions, UserBatch
+from recbench.data import Histories, UserBatch
 from recbench.models.item_knn import ItemKNN, ItemKNNConfig
 from recbench.models.user_knn import UserKNN, UserKNNConfig
 
@@ -35,20 +35,6 @@ OF_ITEMS = [
     {"weighting": "bm25", "neighbours": 4, "centred": True, "history": "weighted"},
 ]
 OF_USERS = [*SETTINGS, *({**options, "prune_axis": "column"} for options in SETTINGS)]
-
-
-def taken(seed, n_users=13, n_items=11):
-    """Return a (U, I) matrix of 0 and 1 in which every user and item occurs."""
-    chance = np.linspace(0.9, 0.15, n_items)
-    matrix = np.random.default_rng(seed).random((n_users, n_items)) < chance
-    matrix[np.arange(n_users), np.arange(n_users) % n_items] = True
-    return matrix.astype(float)
-
-
-def interactions(matrix):
-    users, items = np.nonzero(matrix)
-    frame = pd.DataFrame({"user": [f"u{user:02d}" for user in users], "item": [f"i{item:02d}" for item in items]})
-    return Interactions.from_frame(frame)
 
 
 class Oracle:

@@ -1,28 +1,13 @@
 """EASE and SLIM against slow plain numpy, against the conditions of their optimum, and against published rows."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from binary_data import interactions, taken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbench import datasets, models, splits
-from recbench.data import Interactions
 from recbench.evaluation import EvaluationConfig, candidate_sets, evaluate, with_candidates
-
-
-def taken(seed, n_users, n_items):
-    """Return a (U, I) matrix of 0 and 1 in which every user and item occurs."""
-    chance = np.linspace(0.7, 0.1, n_items)
-    matrix = np.random.default_rng(seed).random((n_users, n_items)) < chance
-    matrix[np.arange(max(n_users, n_items)) % n_users, np.arange(max(n_users, n_items)) % n_items] = True
-    return matrix.astype(float)
-
-
-def interactions(matrix):
-    users, items = np.nonzero(matrix)
-    frame = pd.DataFrame({"user": [f"u{user:03d}" for user in users], "item": [f"i{item:03d}" for item in items]})
-    return Interactions.from_frame(frame)
 
 
 def fitted(name, train, **options):

@@ -122,6 +122,12 @@ def test_files_that_hold_something_else_are_refused(train, tmp_path):
         f"{path}: 'other_W' is none of the arrays of a GMF or an MLP of the NCF authors, which are user_embedding_W, "
         "item_embedding_W, prediction_W, prediction_b, layer1_W, layer1_b, layer2_W and so on."
     )
+    np.savez(path, **{"prediction.prediction_W": np.zeros((2, 1)), "user_embedding_W": np.zeros((12, 2))})
+    with pytest.raises(DataError) as error:
+        trained_weights(str(path), "gmf", train)
+    assert str(error.value) == (
+        f"{path}: lacks item_embedding_W, prediction_b, which a GMF and an MLP of the NCF authors have."
+    )
     for content in (b"", b"no archive", b"PK\x03\x04 cut off"):
         path.write_bytes(content)
         with pytest.raises(DataError) as error:

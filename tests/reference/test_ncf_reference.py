@@ -107,8 +107,8 @@ def test_the_penalty_counts_every_looked_up_row(name, train):
 def test_neumf_starts_from_a_gmf_and_an_mlp(train):
     """Equation 13: the score at the start is alpha times the one's and (1 - alpha) times the other's."""
     left, right = randomised("gmf", train, dim=5), randomised("mlp", train, layers=(8, 6, 3))
-    model = models.build("neumf", train, 0, dim=5, layers=(8, 6, 3), alpha=0.3)
-    model.start_from(left.state_dict(), right.state_dict())
+    model = models.build("neumf", train, 0, dim=5, layers=(8, 6, 3))
+    model.start_from(left.state_dict(), right.state_dict(), 0.3)
     with torch.no_grad():
         expected = 0.3 * left.score(everyone()) + 0.7 * right.score(everyone())
         torch.testing.assert_close(model.score(everyone()), expected, rtol=1e-5, atol=1e-5)
@@ -118,7 +118,7 @@ def test_neumf_refuses_runs_that_do_not_fit(train):
     left, right = randomised("gmf", train, dim=4), randomised("mlp", train, layers=(8, 6, 3))
     model = models.build("neumf", train, 0, dim=5, layers=(8, 6, 3))
     with pytest.raises(ConfigError) as error:
-        model.start_from(left.state_dict(), right.state_dict())
+        model.start_from(left.state_dict(), right.state_dict(), 0.5)
     assert str(error.value) == (
         "the pre-trained weights do not fit: gmf_item.weight is (9, 4) there and (9, 5) here; "
         "choose the same model.dim and model.layers."
@@ -131,6 +131,40 @@ def test_neumf_wants_both_runs_or_none(train):
     assert str(error.value) == (
         "model 'neumf' cannot be configured:\n  pretrained_gmf and pretrained_mlp go together: name both, or none."
     )
+
+
+BOTH = {"pretrained_gmf": "one", "pretrained_mlp": "another"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "mistake"),
+    [
+        (
+            "neumf",
+            {"alpha": 0.3},
+            "alpha = 0.3: has no effect without pretrained_gmf and pretrained_mlp; name both, or leave alpha alone.",
+        ),
+        (
+            "neumf",
+            {"init_std": 0.1, **BOTH},
+            "init_std = 0.1: has no effect with pretrained_gmf and pretrained_mlp; leave it alone.",
+        ),
+        (
+            "gmf",
+            {"init_std": 0.1, "pretrained": "one"},
+            "init_std = 0.1: has no effect with pretrained; leave it alone.",
+        ),
+        (
+            "mlp",
+            {"init_std": 0.1, "pretrained": "one"},
+            "init_std = 0.1: has no effect with pretrained; leave it alone.",
+        ),
+    ],
+)
+def test_options_without_effect_are_refused(name, options, mistake, train):
+    with pytest.raises(ConfigError) as error:
+        models.build(name, train, 0, **options)
+    assert str(error.value) == f"model '{name}' cannot be configured:\n  {mistake}"
 
 
 @pytest.mark.parametrize("name", ["mf", "gmf"])

@@ -280,7 +280,8 @@ def test_a_user_without_published_candidates():
     with pytest.raises(DataError) as error:
         published_candidates(split.test, split.train)
     assert str(error.value) == (
-        "the published candidates: nothing for user 'v'; 1 of the 2 users of the test part lack candidates."
+        "the published candidates: nothing for user 'v'; 1 of the 2 users of the test part lack candidates. "
+        "Add a line for each, or take these users out of the test part."
     )
 
 
@@ -339,8 +340,16 @@ def test_lines_of_users_who_are_not_asked_do_not_matter(tmp_path):
     [
         ("", "PATH: is empty (0 bytes)."),
         (LINES + "u\ta\n", "PATH, line 3: the user 'u' has had a line before; write all items of a user in one."),
-        ("u\ta\n", "PATH: nothing for user 'v'; 1 of the 2 users of the test part lack candidates."),
-        ("u\ta\nv\n", "PATH: nothing for user 'v'; 1 of the 2 users of the test part lack candidates."),
+        (
+            "u\ta\n",
+            "PATH: nothing for user 'v'; 1 of the 2 users of the test part lack candidates. "
+            "Add a line for each, or take these users out of the test part.",
+        ),
+        (
+            "u\ta\nv\n",
+            "PATH: nothing for user 'v'; 1 of the 2 users of the test part lack candidates. "
+            "Add a line for each, or take these users out of the test part.",
+        ),
         (LINES + "w\ta\n", "PATH: no user 'w' among the 2 users. Ids look like 'u'."),
         ("u\te\nv\ta\n", "PATH: no item 'e' among the 4 items. Ids look like 'a'."),
         (

@@ -155,7 +155,7 @@ def test_item_knn_fits_block_by_block_as_at_once(monkeypatch):
     taken = torch.rand(30, 25, generator=generator(0, "taken")) < 0.3
     pairs = [(f"u{user}", f"i{item:02d}") for user, item in torch.nonzero(taken).tolist()]
     whole = fitted("item_knn", pairs, neighbours=4)
-    monkeypatch.setattr("recbench.nn.item_neighbours._BLOCK_ENTRIES", 7 * 25)
+    monkeypatch.setattr("recbench.nn.neighbours._BLOCK_ENTRIES", 7 * 25)
     blocks = fitted("item_knn", pairs, neighbours=4)
     assert torch.equal(blocks.near.neighbours, whole.near.neighbours)
     assert torch.equal(blocks.near.weights, whole.near.weights)
@@ -284,6 +284,21 @@ def test_user_knn_counts_repeated_pairs_once():
     model = models.build("user_knn", train, similarity="jaccard", weighting="none")
     batch = batch_of((U, [A, B]), (-1, [C]))
     assert torch.equal(model.score(batch), fitted("user_knn", similarity="jaccard", weighting="none").score(batch))
+
+
+@pytest.mark.parametrize("prune_axis", ["row", "column"])
+def test_user_knn_scores_block_by_block_as_at_once(prune_axis, monkeypatch):
+    taken = torch.rand(30, 25, generator=generator(0, "taken")) < 0.3
+    train = interactions([(f"u{user:02d}", f"i{item:02d}") for user, item in torch.nonzero(taken).tolist()])
+    model = models.build("user_knn", train, neighbours=4, prune_axis=prune_axis)
+    model.fit(train)
+    users = torch.tensor([3, -1, 29, 0, 17, 5, 5, 28])
+    batch = UserBatch(users, train.histories.rows(users.abs()))
+    whole = model.score(batch)
+    monkeypatch.setattr("recbench.models.user_knn._BLOCK_ENTRIES", 3 * 30)
+    assert torch.equal(model.score(batch), whole)
+    candidates = torch.arange(16).view(8, 2)
+    assert torch.equal(model.score(batch, candidates), whole.gather(1, candidates))
 
 
 def test_user_knn_compares_by_the_history_that_is_given():

@@ -7,7 +7,7 @@ import torch
 from recbench import models
 from recbench.data import Histories, Interactions, UserBatch
 from recbench.errors import ConfigError
-from recbench.nn import item_weights
+from recbench.nn import matrices
 from recbench.randomness import generator
 
 # a and b share two users, b and c one, a and c none.
@@ -80,9 +80,9 @@ def test_counts_block_by_block_are_those_at_once(monkeypatch):
     taken = torch.rand(30, 25, generator=generator(0, "taken")) < 0.3
     users, items = torch.nonzero(taken, as_tuple=True)
     train = interactions([(f"u{user}", f"i{item:02d}") for user, item in zip(users.tolist(), items.tolist())])
-    monkeypatch.setattr(item_weights, "_BLOCK_ENTRIES", 7 * 25)
+    monkeypatch.setattr(matrices, "_BLOCK_ENTRIES", 7 * 25)
     counts = torch.full((25, 25), -1.0)
-    item_weights.fill_gram(train, counts)
+    matrices.fill_gram(train, counts)
     assert torch.equal(counts, taken.T.float() @ taken.float())
 
 

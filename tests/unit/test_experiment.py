@@ -230,12 +230,22 @@ def test_candidates_are_the_same_for_every_model_and_seed_and_not_for_every_seed
     assert len({usual, *(fingerprint("mf", **other) for other in others)}) == 1 + len(others)
 
 
-def test_published_candidates_that_are_not_published():
+def test_published_candidates_that_are_not_published(tmp_path):
+    for part, item in (("train", "x"), ("test", "y")):
+        (tmp_path / f"{part}.csv").write_text(f"user,item\nu,{item}\nv,{item}\n")
+    dataset = {"name": "files", **{part: str(tmp_path / f"{part}.csv") for part in ("train", "test")}}
+    published = {"candidates": "published"}
     with pytest.raises(ConfigError) as error:
-        prepare(resolve(composed(evaluation={"candidates": "published"})).config)
+        prepare(resolve(composed("popularity", dataset=dataset, split="fixed", evaluation=published)).config)
     assert str(error.value) == (
         "evaluation.candidates = 'published': the data set publishes none. "
         "Write full, sampled, or file with evaluation.candidates_path=FILE."
+    )
+    with pytest.raises(ConfigError) as error:
+        resolve(composed(evaluation=published))
+    assert str(error.value) == (
+        "evaluation.candidates = 'published': are made for the split that the data comes with, not for split 'random'; "
+        "set split=fixed, or evaluation.candidates=sampled."
     )
 
 

@@ -450,8 +450,7 @@ def test_no_code_of_a_file_is_run(tmp_path, array):
     arrays = {"ids": np.array(["a"]), "vectors": np.ones((1, 1))} | {array: np.array([Bomb()], dtype=object)}
     np.savez(tmp_path / "v.npz", **arrays)
     refuses(
-        f"{tmp_path / 'v.npz'}: cannot be read as arrays of numbers and text "
-        "(Object arrays cannot be loaded when allow_pickle=False).",
+        f"{tmp_path / 'v.npz'}: cannot be read as arrays of numbers and text; write it anew with numpy.save or savez.",
         lambda: read_vectors(tmp_path / "v.npz"),
     )
 

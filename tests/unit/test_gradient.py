@@ -281,6 +281,13 @@ def test_errors_say_what_to_write():
         "optimizer=adam."
     )
     with pytest.raises(ConfigError) as error:
+        fitted(split(), selection="last", patience=3)
+    assert str(error.value) == (
+        "trainer 'gradient' cannot be configured:\n"
+        "  patience = 3: has no effect with selection='last', which never stops early; leave it alone, or choose "
+        "another selection."
+    )
+    with pytest.raises(ConfigError) as error:
         fitted(split(), validate=lambda _: {"ndcg@10": math.nan})
     assert str(error.value) == "trainer.monitor = 'ndcg@10': is not defined for any user in epoch 1."
     data = split()

@@ -81,6 +81,13 @@ def test_of_equal_weights_the_first_item_stays():
     assert pruned[:, A].tolist() == [0, float(whole[B, A]), 0]
 
 
+def test_repeated_pairs_count_once():
+    # b and c weigh the same for a, and have two users each; that u took c often makes c no more popular.
+    pairs = [(user, item) for user in "uv" for item in "abc"] + [("w", "a")]
+    again = interactions([*pairs, ("u", "c"), ("u", "c")], repeats=True)
+    assert torch.equal(fitted(again, neighbours=1).weights, fitted(interactions(pairs), neighbours=1).weights)
+
+
 def test_as_many_neighbours_as_items_keep_all():
     train = random_interactions()
     assert torch.equal(fitted(train, neighbours=150).weights, fitted(train).weights)

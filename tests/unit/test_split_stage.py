@@ -34,7 +34,9 @@ def test_by_hand():
             "users in validation": 1,
             "test": 1,
             "users in test": 1,
-            "known of users kept out of training": 2,
+            "known of users who are asked": 2,
+            "known of users who are not asked": 2,
+            "in no part": 1,
         },
     )
 

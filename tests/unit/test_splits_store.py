@@ -159,10 +159,9 @@ def test_a_damaged_split_is_refused(kept):
         path.write_bytes(content)
         with pytest.raises(DataError) as error:
             assign("random", data())
-        assert str(error.value).startswith(f"{path}: is damaged (")
-        assert str(error.value).endswith("). Delete it, and the split is drawn anew.")
+        assert str(error.value) == f"{path}: is damaged. Delete it, and the split is drawn anew."
     np.savez(path, parts=pickled)
-    with pytest.raises(DataError, match=re.escape("is damaged (Object arrays cannot be loaded")):
+    with pytest.raises(DataError, match=r"is damaged\. Delete it"):
         assign("random", data())
 
 

@@ -169,11 +169,23 @@ def test_an_item_whose_training_is_cleaned_away_leaves_the_catalogue(caplog):
     assert split.train.item_vocabulary.ids.tolist() == [str(item) for item in range(10) if item != 3]
     assert set(split.train.items.tolist()) == set(range(9))
     # One of each of the two strangers.
-    stage = Stage("items that nobody takes in training", Counts(56, 6, 10), Counts(54, 6, 9))
-    assert split.train.provenance == (stage,)
-    assert caplog.messages == [
-        "items that nobody takes in training: leaves out 2 of 56 interactions; 6 users and 9 items are left"
-    ]
+    (stage,) = split.train.provenance
+    assert stage == Stage(
+        "items that nobody takes in training",
+        Counts(56, 6, 10),
+        Counts(54, 6, 9),
+        {
+            "training": 36,
+            "users in training": 4,
+            "validation": len(split.valid.target.items),
+            "users in validation": 1,
+            "test": len(split.test.target.items),
+            "users in test": 1,
+            "known of users who are asked": len(split.valid.history.items) + len(split.test.history.items),
+            "in no part": 4 + 2,
+        },
+    )
+    assert caplog.messages == [str(stage)]
     assert int(split.test.history.items.max()) <= 8
 
 

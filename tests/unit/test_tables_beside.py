@@ -109,6 +109,18 @@ def test_negatives_are_in_the_encoding_of_the_interactions(folder):
     assert data.candidates.row_of_each().tolist() == data.user_vocabulary.indices(["José"]).tolist()
 
 
+def test_negatives_of_another_test_part_are_refused(folder):
+    (folder / "train.csv").write_text("user,item\nu,x\nv,y\n")
+    (folder / "test.csv").write_text("user,item\nu,y\nv,x\n")
+    (folder / "n.negative").write_text("(u,y)\tz\n(v,y)\tz\n")
+    with pytest.raises(DataError) as error:
+        datasets.build("files", train="train.csv", test="test.csv", negatives="n.negative").load()
+    assert str(error.value) == (
+        "n.negative: the line (v,y) is not of this split, where 'y' is not in the test part of user 'v'; 1 of 2 lines "
+        "are so. Give the negatives that were made for dataset.test."
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [

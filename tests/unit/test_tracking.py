@@ -109,10 +109,10 @@ def test_hparams_are_named_as_on_the_command_line():
 
 
 def test_hparams_are_few_and_those_that_differ_come_first():
-    config = ExperimentConfig(model=NeuMFConfig(alpha=0.25), dataset=DATA, settings=Settings(seed=1))
+    config = ExperimentConfig(model=NeuMFConfig(dropout=0.25), dataset=DATA, settings=Settings(seed=1))
     found = hparams(config)
     assert len(found) == 12
-    assert found["model.alpha"] == 0.25
+    assert found["model.dropout"] == 0.25
     assert found["model.layers"] == "[64, 32, 16, 8]", "a list is a text"
     assert "model.pretrained_gmf" not in found
 

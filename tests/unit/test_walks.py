@@ -129,7 +129,7 @@ def test_an_item_without_users_has_no_walks():
 def test_blocks_give_the_same_as_all_at_once(monkeypatch, k):
     train = interactions(random_pairs(0))
     whole = weights_of(train, k, beta=0.4, normalize=True)
-    monkeypatch.setattr("recbench.nn.item_neighbours._BLOCK_ENTRIES", 7 * 25)
+    monkeypatch.setattr("recbench.nn.neighbours._BLOCK_ENTRIES", 7 * 25)
     assert torch.equal(weights_of(train, k, beta=0.4, normalize=True), whole)
 
 
