@@ -159,8 +159,10 @@ class ElasticNet:
             slopes = torch.addmm(wanted, self.gram, ahead, beta=-1).add_(ahead, alpha=self.l2)
             stepped = slopes.mul_(-self.step).add_(ahead).clamp_(min=0)
             stepped[own] = 0
+            # The weights also stand still where momentum turns them; at the minimum no step leads anywhere either.
             changes = stepped - weights
-            done = changes.abs().amax(0) <= tolerance * stepped.amax(0)
+            moved = torch.maximum(changes.abs().amax(0), (stepped - ahead).abs().amax(0))
+            done = moved <= tolerance * stepped.amax(0)
             weights, ahead = stepped, torch.add(stepped, changes, alpha=self.momentum)
             if bool(done.all()):
                 break

@@ -250,8 +250,8 @@ def test_a_metric_that_no_run_has():
             "candidates differ: full ranking and those of c.tsv (fingerprint cccccccc)",
         ),
         (
-            {"evaluation": {"candidates": "published"}, "fingerprints": {"candidates": "c" * 64}},
-            "candidates differ: full ranking and published ones (fingerprint cccccccc)",
+            {"evaluation": {"candidates": "sampled"}, "fingerprints": {"candidates": "c" * 64}},
+            "candidates differ: full ranking and 100 sampled uniform with seed 0 (fingerprint cccccccc)",
         ),
         (
             {"evaluation": {"mask": "train"}},
