@@ -18,7 +18,7 @@ from recbench.errors import ConfigError, RunError
 from recbench.options import did_you_mean, one_of
 from recbench.repeat import written
 from recbench.report import OLD_ATTEMPT, RESULT, STATUS, read_run
-from recbench.text import printable
+from recbench.text import aligned, printable
 
 logger = logging.getLogger(__name__)
 
@@ -345,12 +345,7 @@ def _cells(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
 
 def _table(rows: Sequence[Row]) -> str:
     lines, left_out = _cells(rows)
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    text = []
-    for label, *cells in lines:
-        right = [cell.rjust(width) for cell, width in zip(cells, widths[1:])]
-        text.append("  ".join([label.ljust(widths[0]), *right]))
-    text.insert(1, "  ".join("-" * width for width in widths))
+    text = aligned(lines, right=range(1, len(lines[0])))
     if left_out:
         text += ["", f"Not shown, but in --format csv and json: {', '.join(left_out)}."]
     return "\n".join(text)

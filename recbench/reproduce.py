@@ -11,11 +11,12 @@ from typing import Any, Literal, get_args
 
 from recbench import metrics
 from recbench.published import Published, Verdict
-from recbench.text import printable
+from recbench.text import aligned, printable
 
 Format = Literal["table", "markdown", "json"]
 
 _HEAD = ("row", "metric", "published", "ours", "difference", "tolerance", "verdict", "seconds")
+_NUMBERS = (2, 3, 4, 5, 7)
 
 
 @dataclass(frozen=True)
@@ -228,17 +229,7 @@ def _notes_on(row: Row) -> list[str]:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    lines = _cells(rows)
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    text = []
-    for line in lines:
-        cells = [
-            cell.ljust(width) if place in (0, 1, 6) else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths))
-        ]
-        text.append("  ".join(cells).rstrip())
-    text.insert(1, "  ".join("-" * width for width in widths))
-    notes = _notes(rows)
+    text, notes = aligned(_cells(rows), _NUMBERS), _notes(rows)
     return "\n".join([*text, *([""] if notes else []), *map(printable, notes)])
 
 

@@ -47,6 +47,7 @@ def torch_settings(threads: int | None, device: torch.device) -> Iterator[None]:
         device: Where the run computes.
     """
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    # An attribute that torch's own types do not know.
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

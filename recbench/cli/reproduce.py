@@ -143,6 +143,12 @@ def _published(session: Hydra, experiment: str) -> tuple[Job, Published]:
     published = job.resolved.config.settings.published
     if published is None:
         raise ConfigError(f"{_GROUP}={experiment}: its file says nothing under published.")
+    unmeasured = [metric for metric in published.values if metric not in job.resolved.config.evaluation.metrics]
+    if unmeasured:
+        raise ConfigError(
+            f"{_GROUP}={experiment}: published.values names {unmeasured[0]!r}, which is not measured; add it to "
+            "evaluation.metrics."
+        )
     return job, published
 
 
@@ -238,8 +244,9 @@ def _row(planned: _Planned, reasons: Sequence[str]) -> Row:
             results.append(result)
             environments.append(_environment(read_json(job.folder / RUN)))
             stale = stale or result["fingerprints"]["code"] != code_fingerprint(job.resolved.config)
-    if not results and not reasons:
-        reasons = ["no run yet"]
+    n_missing = len(planned.jobs) - len(results)
+    if n_missing and not reasons:
+        reasons = [f"{n_missing} of {len(planned.jobs)} seeds have no run yet" if results else "no run yet"]
     return Row(planned.table, planned.name, planned.published, results, environments, reasons, stale)
 
 

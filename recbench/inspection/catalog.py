@@ -18,6 +18,7 @@ from recbench.datasets import Card
 from recbench.datasets.published import PublishedDataset
 from recbench.errors import ConfigError
 from recbench.options import one_of
+from recbench.text import aligned
 
 Format = Literal["table", "markdown", "csv", "json"]
 AtHand = Literal["cache", "mirror", "no", "needs none"]
@@ -125,17 +126,7 @@ def _cell(value: object) -> str:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    lines = _cells(rows)
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    text = []
-    for line in lines:
-        cells = [
-            cell.rjust(width) if place in _NUMBERS else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(line, widths))
-        ]
-        text.append("  ".join(cells).rstrip())
-    text.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(text)
+    return "\n".join(aligned(_cells(rows), _NUMBERS))
 
 
 def _markdown(rows: Sequence[Row]) -> str:

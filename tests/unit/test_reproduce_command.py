@@ -97,6 +97,7 @@ def test_a_row_is_run_once(typed):
     assert kept() == before
     shown = typed("mine", "--show", "--format", "json")
     assert lines(shown) == lines(first)
+    assert "earlier state" not in typed("mine", "--show").out
 
 
 def test_several_seeds_give_mean_and_deviation(typed):
@@ -201,6 +202,20 @@ def test_mistakes(typed, words, error):
     assert ended.code == 2
     assert ended.err == f"error: {error.format(tables=', '.join(sorted([*known, 'mine'])))}\n"
     assert not Path("outputs").exists()
+
+
+def test_seeds_that_are_not_run_yet_are_told(typed):
+    row("mf", "mf", EPOCH + 'published:\n  values: {ndcg@10: ".2"}\n  seeds: 3\n')
+    typed("mine", "mf", "--seeds", "1")
+    assert "\nmf: not run: 2 of 3 seeds have no run yet\n" in typed("mine", "mf", "--show").out
+
+
+def test_a_published_metric_has_to_be_measured(typed):
+    row("wrong", "popularity", 'published:\n  values: {map@10: ".2"}\n')
+    assert typed("mine").err == (
+        "error: experiment=mine/wrong: published.values names 'map@10', which is not measured; add it to "
+        "evaluation.metrics.\n"
+    )
 
 
 def test_a_mistake_in_a_row_runs_nothing(typed):
