@@ -60,6 +60,25 @@ def test_ten_steps_equal_a_plain_loop():
     torch.testing.assert_close(network.item.weight, item, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_adam_over_a_batch_is_adam_over_the_table(weight_decay):
+    """Rows that are twice in a batch, rows that are in none, and gradients of all kinds: torch's Adam to the bit."""
+    stream = torch.Generator().manual_seed(0)
+    ours, plain = nn.Embedding(7, 3), nn.Embedding(7, 3)
+    plain.load_state_dict(ours.state_dict())
+    optimizer = build_optimizer("adam", ours, 0.1, weight_decay)
+    adam = torch.optim.Adam(plain.parameters(), lr=0.1, weight_decay=weight_decay, fused=True)
+    for rows in torch.tensor([[0, 1, 1], [2, 0, 3], [5, 5, 5], [1, 2, 4]]):
+        factors = torch.randn(3, 3, generator=stream)
+        for table, optim in ((ours, optimizer), (plain, adam)):
+            optim.zero_grad()
+            (table(rows) * factors).sum().backward()
+        assert ours.weight.grad.is_sparse
+        optimizer.step(0.1)
+        adam.step()
+        assert torch.equal(ours.weight, plain.weight)
+
+
 @pytest.mark.parametrize("name", ["sgd", "adam", "lazy_adam", "adagrad"])
 @pytest.mark.parametrize("model", ["mf", "neumf"])
 def test_the_same_seed_gives_the_same_bits_and_another_others(name, model):
