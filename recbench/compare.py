@@ -30,7 +30,18 @@ N_METRICS_SHOWN = 4
 
 # What a configuration may have as it likes without being another one; the data is compared by its fingerprint.
 _INDIFFERENT = frozenset(
-    {"dataset", "tracking", "seed", "device", "threads", "label", "experiment", "published", "evaluation.same_item"}
+    {
+        "dataset",
+        "tracking",
+        "seed",
+        "device",
+        "threads",
+        "backend",
+        "label",
+        "experiment",
+        "published",
+        "evaluation.same_item",
+    }
 )
 
 
@@ -96,8 +107,8 @@ def read_results(folders: Iterable[str | Path]) -> list[dict[str, Any]]:
 def compare(results: Iterable[Result], metric: str | None = None) -> list[Row]:
     """Return one row for each configuration that has a run which is done, the best first.
 
-    Runs count as seeds of the same configuration where they agree in all options but seed, device, threads, label,
-    tracking, and paths. Of runs with the same configuration and seed the newest counts.
+    Runs count as seeds of the same configuration where they agree in all options but seed, device, threads, backend,
+    label, tracking, and paths. Of runs with the same configuration and seed the newest counts.
 
     Args:
         results: What ``read_results`` gives.

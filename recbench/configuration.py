@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
+import torch
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from recbench import datasets, models, negatives, plugins, splits, trainers
 from recbench.cleaning.normalise import NormaliseConfig
 from recbench.cleaning.written import described
+from recbench.compiled.backend import Backend, BackendName, resolve_backend
 from recbench.datasets import DatasetConfig
 from recbench.errors import ConfigError
 from recbench.evaluation import EvaluationConfig
@@ -60,6 +62,10 @@ class Settings(Config):
 
     threads: int | None = Field(None, ge=1)
     """Threads of a run; null is the number of cores over the jobs running at once."""
+
+    backend: BackendName = "auto"
+    """What computes: torch; compiled (by numba, on the CPU), where there are such loops for the model and its options:
+    mf by optimizer=sgd with batch_size=1; or auto, which is compiled where that applies and is installed."""
 
     label: str | None = None
     """A name for the row in comparisons; null names the model."""
@@ -117,6 +123,15 @@ class ExperimentConfig:
         for name in PLAIN:
             plain[name] = getattr(self, name).model_dump(mode="json")
         return plain | self.settings.model_dump(mode="json")
+
+    def backend(self, device: torch.device) -> Backend:
+        """Return the backend that the run has on ``device``.
+
+        Raises:
+            ConfigError: The one that was asked for does not apply, or is not installed.
+        """
+        model = _class_of(models.registry.entry_of(self.model))
+        return resolve_backend(self.settings.backend, model, self.model, self.trainer, self.negatives, device)
 
     @property
     def identity(self) -> str:
@@ -341,6 +356,7 @@ def _check_together(config: ExperimentConfig) -> None:
             f"{model.name!r} only knows the users it was trained on. Models that go by the history alone: "
             f"{', '.join(able)}."
         )
+    config.backend(torch.device("cuda" if config.settings.device.startswith("cuda") else "cpu"))
     monitor, selection = getattr(config.trainer, "monitor", None), getattr(config.trainer, "selection", None)
     watched = selection == "test" or (selection in ("auto", "valid") and splitter.may_validate(config.split))
     if watched and monitor not in config.evaluation.metrics:

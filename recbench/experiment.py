@@ -119,6 +119,7 @@ def run(
             validate=None if watched is None else lambda model: measure(watched).values,
             on_epoch=None if record is None else record.epoch,
             progress=progress,
+            backend=config.settings.backend,
         )
         parts: tuple[Part, ...] = ("valid", "test")
         reports = {str(part): measure(part) for part in parts if getattr(split, part) is not None}

@@ -211,6 +211,7 @@ class RunFolder:
             **environment(),
             "threads": torch.get_num_threads(),
             "device": str(self._device),
+            "backend": self.config.backend(self._device),
             "fingerprints": self._fingerprints,
         }
 
@@ -270,6 +271,7 @@ class RunFolder:
             "not_applicable": list(self._not_applicable),
             "threads": torch.get_num_threads(),
             "device": str(self._device),
+            "backend": self.config.backend(self._device),
             "started": self._started,
             "ended": _now(),
             "config": self.config.to_dict(),

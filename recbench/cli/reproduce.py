@@ -37,7 +37,7 @@ _GROUP = "experiment"
 _INDENTED: Any = {"width": 100, "initial_indent": "  ", "subsequent_indent": "    ", "break_on_hyphens": False}
 _SHARED = "_table"
 _FOLDER = "outputs/reproduce"
-_MAY_BE_SET = ("dataset.path", "device", "threads")
+_MAY_BE_SET = ("dataset.path", "device", "threads", "backend")
 
 _EPILOG = """\
 examples:
@@ -105,7 +105,9 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser("reproduce", "Run published tables, and say number by number whether they hold.", _EPILOG)
     parser.add_argument("table", nargs="?", metavar="TABLE", help="one of those that are listed without it")
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="by default all; also dataset.path=, device=, threads=")
+    parser.add_argument(
+        "rows", nargs="*", metavar="ROW", help="by default all; also dataset.path=, device=, threads=, backend="
+    )
     parser.add_argument("--seeds", type=_at_least_one, metavar="N", help="runs of each row; by default its own number")
     parser.add_argument("--format", choices=get_args(reproduce.Format), default="table", help="by default %(default)s")
     parser.add_argument("--show", action="store_true", help="run nothing; say what is done")

@@ -131,7 +131,7 @@ def why_not_done(folder: Path, config: ExperimentConfig) -> str | None:
     """Return why the result in ``folder`` cannot stand for a run of ``config`` now, or None where it can.
 
     Raises:
-        ConfigError: There is no such device here.
+        ConfigError: There is no such device here, or the backend does not apply on it.
         RunError: The result cannot be read.
     """
     path = folder / RESULT
@@ -140,9 +140,11 @@ def why_not_done(folder: Path, config: ExperimentConfig) -> str | None:
         return "no attempt ended well"
     if result["fingerprints"]["code"] != code_fingerprint(config):
         return "done before with other code"
+    device = resolve_device(config.settings.device)
     now = {
         "threads": config.settings.threads or available_cores(),
-        "device": str(resolve_device(config.settings.device)),
+        "device": str(device),
+        "backend": config.backend(device),
     }
     for name, value in now.items():
         if result[name] != value:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from recbench.compiled.backend import BackendName
 from recbench.data import Split
 from recbench.errors import ConfigError, DivergedError
 from recbench.models import AlternatingModel, Model
@@ -37,10 +38,11 @@ class Alternating(Trainer):
         validate: Callable[[Model], Mapping[str, float]] | None = None,
         on_epoch: Callable[[EpochRecord], None] | None = None,
         progress: bool = False,
+        backend: BackendName = "auto",
     ) -> FitResult:
         """Fit ``model``, an ``AlternatingModel``, and leave it as the chosen epoch did; see ``Trainer.fit``.
 
-        ``seed`` and ``negatives`` have nothing to act on.
+        ``seed``, ``negatives`` and ``backend`` have nothing to act on.
 
         Raises:
             ConfigError: The model is of another kind, or a selection is without the part it needs.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from recbench.compiled.backend import BackendName
 from recbench.data import Split
 from recbench.models import Model
 from recbench.options import Config
@@ -61,6 +62,7 @@ class Trainer(ABC):
         validate: Callable[[Model], Mapping[str, float]] | None = None,
         on_epoch: Callable[[EpochRecord], None] | None = None,
         progress: bool = False,
+        backend: BackendName = "auto",
     ) -> FitResult:
         """Fit ``model`` in place, on the device where it is.
 
@@ -72,6 +74,7 @@ class Trainer(ABC):
             validate: Returns the metrics by which the best epoch is chosen; None keeps the last epoch.
             on_epoch: Told of each epoch as it ends.
             progress: Whether to draw a progress bar.
+            backend: What computes, where the trainer has more than one; auto is the compiled one where it applies.
 
         Raises:
             DivergedError: The loss stopped being finite.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from recbench.compiled.backend import BackendName
 from recbench.data import Split
 from recbench.models import Model
 from recbench.options import Config
@@ -33,6 +34,7 @@ class ClosedForm(Trainer):
         validate: Callable[[Model], Mapping[str, float]] | None = None,
         on_epoch: Callable[[EpochRecord], None] | None = None,
         progress: bool = False,
+        backend: BackendName = "auto",
     ) -> FitResult:
         """Fit ``model`` on ``split.train``; see ``Trainer.fit``. The other arguments have nothing to act on."""
         started = time.perf_counter()

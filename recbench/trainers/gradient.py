@@ -5,23 +5,30 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from recbench.compiled.backend import BackendName, resolve_backend
 from recbench.data import Interactions, Split
 from recbench.errors import ConfigError, DivergedError
 from recbench.models import GradientModel, Model
+from recbench.models.mf import MF
 from recbench.negatives import Sampler
+from recbench.negatives.uniform import UniformConfig
 from recbench.nn.losses import Loss, Scored, losses
+from recbench.options import Config
 from recbench.randomness import derive, generator
 from recbench.registry import OneOf
 from recbench.trainers import register
 from recbench.trainers.base import EpochRecord, FitResult, Trainer
 from recbench.trainers.epochs import EpochsConfig, fit_in_epochs
 from recbench.trainers.optimizers import build_optimizer, optimizers
+
+if TYPE_CHECKING:
+    from recbench.compiled.mf import MFSteps
 
 CHECK_EVERY = 64
 """Steps between two looks at the loss; a look waits for the device."""
@@ -77,6 +84,7 @@ class Gradient(Trainer):
         validate: Callable[[Model], Mapping[str, float]] | None = None,
         on_epoch: Callable[[EpochRecord], None] | None = None,
         progress: bool = False,
+        backend: BackendName = "auto",
     ) -> FitResult:
         """Fit ``model`` on ``split.train`` and leave it with the parameters of the chosen epoch.
 
@@ -88,20 +96,33 @@ class Gradient(Trainer):
             validate: Gives the metrics of the part that chooses the epoch.
             on_epoch: Is told of each epoch.
             progress: Whether to draw a progress bar where the output is a terminal.
+            backend: What takes the steps.
 
         Raises:
-            ConfigError: A ranking loss without negatives, or a selection without the part it needs.
+            ConfigError: A ranking loss without negatives, a selection without the part it needs, or a backend that
+                does not apply.
             DivergedError: The loss stopped being finite.
         """
         if not isinstance(model, GradientModel):
             raise ConfigError(f"{type(model).__name__} is no GradientModel, and the trainer 'gradient' fits no other.")
 
         def epochs() -> Iterator[dict[str, float]]:
-            steps = _Steps(model, split.train, self.config, seed, negatives)
+            steps = self._steps(model, split.train, seed, negatives, backend)
             for epoch in itertools.count(1):
                 yield steps.epoch(epoch)
 
         return fit_in_epochs(model, epochs(), self.config, validate=validate, on_epoch=on_epoch, progress=progress)
+
+    def _steps(
+        self, model: GradientModel, train: Interactions, seed: int, negatives: Sampler | None, backend: BackendName
+    ) -> _Steps | MFSteps:
+        """Return what takes the steps of an epoch."""
+        drawn: Config | None = getattr(negatives, "config", None)
+        if resolve_backend(backend, type(model), model.config, self.config, drawn, model.device) == "torch":
+            return _Steps(model, train, self.config, seed, negatives)
+        from recbench.compiled.mf import MFSteps  # Imports numba, which takes a second and need not be there.
+
+        return MFSteps(cast(MF, model), train, self.config, seed, cast(UniformConfig, drawn))
 
 
 class _Steps:

@@ -12,7 +12,7 @@ LAYERS = (
     {"__init__", "errors", "options", "registry", "randomness", "resources", "logs", "progress", "source_code", "text"},
     {"data", "formats"},
     {"cleaning", "datasets", "splits", "models", "metrics", "negatives", "nn", "files"},
-    {"trainers", "evaluation", "ranking", "candidates", "leaks"},
+    {"trainers", "compiled", "evaluation", "ranking", "candidates", "leaks"},
     {
         "configuration",
         "experiment",

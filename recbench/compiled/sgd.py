@@ -1,0 +1,386 @@
+"""The loops of ``mf`` by plain gradient descent, compiled by numba; all of them in one file, which is what is cached.
+
+One example is a group of a user and m items that are scored, and move, together: a positive and its n negatives, or
+with ``bce_sum`` each of these alone. Tables are float32, one row a user or item, ``[vector, bias, 1, 0 ...]`` of users
+and ``[vector, 1, bias, 0 ...]`` of items where there are biases, so that one product of two rows is their score (but
+for the bias of all pairs). Rows are padded with zeros, which no step moves, to whole cache lines: two threads that
+move different rows never share one.
+
+Random numbers are counter-based: splitmix64 (Steele, Lea, Flood, Fast Splittable Pseudorandom Number Generators,
+OOPSLA 2014) from a key of the seed and the epoch, the user, and the turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+BPR, BCE, BCE_SUM = 0, 1, 2
+CHUNK = 16
+"""Positives whose negatives are drawn before their steps are taken, so that rows can be fetched ahead of use."""
+LINE = 16
+"""Numbers in a cache line; rows are whole lines."""
+
+Float32: TypeAlias = Any
+"""One number, a float32; Python's own types have none."""
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_GAMMA, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_LOW = np.uint64(0xFFFFFFFF)
+_ZERO, _ONE = np.float32(0), np.float32(1)
+_FAR = np.float32(-30)
+_FOLD = 1e-200
+# All that fast maths allows but that no number is infinite or not a number: a loss that diverges has to be seen.
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "nsz", "arcp", "contract"}}
+
+
+class Options(NamedTuple):
+    """What stays the same for all steps.
+
+    Attributes:
+        lines: As many zeros as a row has cache lines: since that is part of a tuple's type, the loops over a row are
+            compiled for this very length.
+        dim: Numbers in a vector.
+        biased: Whether biases follow it.
+        loss: ``BPR``, ``BCE`` or ``BCE_SUM``.
+        lr: Learning rate.
+        reg: L2 on all that an example looks up, half of it times the squares.
+        n_negatives: Drawn for each positive.
+        reject_seen: Whether no item of the user's history is a negative.
+    """
+
+    lines: tuple[int, ...]
+    dim: int
+    biased: bool
+    loss: int
+    lr: Float32
+    reg: Float32
+    n_negatives: int
+    reject_seen: bool
+
+
+def _compiled(function: _F) -> _F:
+    """Compile ``function`` when it is first called, and keep the code for other processes where a folder allows."""
+    try:
+        return numba.njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError as error:
+        logger.warning("compiled anew in each process, since no folder for it can be written to (%s)", error)
+        return numba.njit(**_OPTIONS)(function)
+
+
+@intrinsic
+def _prefetch(context: Any, rows: Any, row: Any, column: Any) -> Any:
+    """Ask for the cache line of ``rows[row, column]``, which will be written to; changes nothing but the time."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        place = [
+            context.cast(builder, index, kind, types.intp) for index, kind in zip(arguments[1:], signature.args[1:])
+        ]
+        pointer = cgutils.get_item_pointer(context, builder, signature.args[0], array, place)
+        pointer = builder.bitcast(pointer, cgutils.voidptr_t)
+        flags = [cgutils.int32_t(flag) for flag in (1, 3, 1)]
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, *[flag.type for flag in flags]])
+        builder.call(builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind), [pointer, *flags])
+        return context.get_dummy_value()
+
+    return types.void(rows, row, column), generate
+
+
+@_compiled
+def _mixed(state: np.uint64) -> np.uint64:
+    state = (state ^ (state >> np.uint64(30))) * _FIRST
+    state = (state ^ (state >> np.uint64(27))) * _SECOND
+    return state ^ (state >> np.uint64(31))
+
+
+@_compiled
+def _stream(key: np.uint64, user: int, turn: int) -> np.uint64:
+    """Return the state in which the random numbers of a user's turn begin."""
+    return _mixed(_mixed(key + np.uint64(user) * _GAMMA) + np.uint64(turn) * _GAMMA)
+
+
+@_compiled
+def _below(bits: np.uint64, n: int) -> np.int64:
+    """Return one of 0 .. n - 1 by the 32 low ``bits``, each as likely as the others to within n / 2**32."""
+    return np.int64(((bits & _LOW) * np.uint64(n)) >> np.uint64(32))
+
+
+@_compiled
+def arrange(
+    key: np.uint64,
+    users: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    items: NDArray[np.int32],
+    block_of: NDArray[np.int32],
+    n_blocks: int,
+    first: int,
+    order: NDArray[np.int32],
+    longest: int,
+) -> None:
+    """Shuffle each user's items into ``order``, those of block ``first`` before those of the next, and so on around.
+
+    Shapes:
+        users: those to arrange; offsets (n_users + 1,), items (N,): the histories; order (N,): is filled.
+        block_of: (n_items,) in [0, n_blocks). longest: length of the longest history.
+    """
+    row = np.empty(longest, np.int32)
+    starts = np.empty(n_blocks + 1, np.int64)
+    for user in users:
+        begin, n = offsets[user], offsets[user + 1] - offsets[user]
+        state = _stream(key, user, 0)
+        for k in range(n):
+            state += _GAMMA
+            other = _below(_mixed(state), k + 1)
+            row[k] = row[other]
+            row[other] = items[begin + k]
+        if n_blocks == 1:
+            for k in range(n):
+                order[begin + k] = row[k]
+            continue
+        starts[:] = 0
+        for k in range(n):
+            starts[(block_of[row[k]] - first) % n_blocks + 1] += 1
+        for block in range(n_blocks):
+            starts[block + 1] += starts[block]
+        for k in range(n):
+            block = (block_of[row[k]] - first) % n_blocks
+            order[begin + starts[block]] = row[k]
+            starts[block] += 1
+
+
+@_compiled
+def _step(
+    user: int,
+    chosen: NDArray[np.int32],
+    at: int,
+    m: int,
+    label: Float32,
+    user_rows: NDArray[np.float32],
+    item_rows: NDArray[np.float32],
+    bias: Float32,
+    scores: NDArray[np.float32],
+    moves: NDArray[np.float32],
+    options: Options,
+    likelihood: float,
+    far: float,
+) -> tuple[Float32, float, float, Float32]:
+    """Score and move the rows of one example: of a user and of m items.
+
+    Args:
+        user: Row of ``user_rows``.
+        chosen: Rows of ``item_rows``; the example's are those from ``at`` on.
+        at: The first of them.
+        m: How many.
+        label: With ``BCE_SUM``, whether the one item is a positive (1) or a negative (0); else the first one is.
+        user_rows: Is moved.
+        item_rows: Is moved.
+        bias: Of all pairs.
+        scores: At least m numbers to work in.
+        moves: As many numbers to work in as a row has.
+        options: How.
+        likelihood: Product of the probabilities of what was observed, of the examples so far.
+        far: What it is without, minus its logarithm: of factors so small that the product would vanish.
+
+    Returns:
+        The bias as moved, ``likelihood`` and ``far`` with this example in them, and the squares of all that was
+        looked up.
+    """
+    width = LINE * len(options.lines)
+    lr, reg, loss, biased, dim = options.lr, options.reg, options.loss, options.biased, options.dim
+    squares = bias * bias
+    for d in range(width):
+        squares += user_rows[user, d] * user_rows[user, d]
+        moves[d] = 0
+    for k in range(m):
+        item = chosen[at + k]
+        score, square = _ZERO, _ZERO
+        for d in range(width):
+            score += user_rows[user, d] * item_rows[item, d]
+            square += item_rows[item, d] * item_rows[item, d]
+        scores[k] = bias + score
+        squares += square
+    if biased:
+        squares -= np.float32(m + 1)  # The columns that are always 1.
+
+    # From here on, scores are the slopes of the loss along them.
+    slope_of_all = _ZERO
+    if loss == BPR:
+        share = _ONE / np.float32(m - 1)
+        positive = scores[0]
+        for k in range(1, m):
+            margin = positive - scores[k]
+            wrong = _ONE / (_ONE + math.exp(margin))
+            likelihood, far = _with(margin, _ONE - wrong, likelihood, far)
+            scores[k] = share * wrong
+            slope_of_all += scores[k]
+        scores[0] = -slope_of_all
+        slope_of_all = _ZERO
+    else:
+        share = _ONE if loss == BCE_SUM else _ONE / np.float32(m)
+        for k in range(m):
+            observed = label if loss == BCE_SUM or k == 0 else _ZERO
+            margin = scores[k] if observed == _ONE else -scores[k]
+            wrong = _ONE / (_ONE + math.exp(margin))
+            likelihood, far = _with(margin, _ONE - wrong, likelihood, far)
+            scores[k] = -share * wrong if observed == _ONE else share * wrong
+            slope_of_all += scores[k]
+
+    kept = _ONE - lr * reg
+    for k in range(m):
+        item = chosen[at + k]
+        slope = scores[k]
+        step = lr * slope
+        for d in range(width):
+            moves[d] += slope * item_rows[item, d]
+            item_rows[item, d] = kept * item_rows[item, d] - step * user_rows[user, d]
+        if biased:
+            item_rows[item, dim] = _ONE
+    for d in range(width):
+        user_rows[user, d] = kept * user_rows[user, d] - lr * moves[d]
+    if biased:
+        user_rows[user, dim + 1] = _ONE
+        bias = kept * bias - lr * slope_of_all
+    return bias, likelihood, far, squares
+
+
+@_compiled
+def _with(margin: Float32, right: Float32, likelihood: float, far: float) -> tuple[float, float]:
+    """Return ``likelihood`` times ``right``, the sigmoid of ``margin``, and ``far``; one logarithm for many pairs."""
+    if margin < _FAR:
+        return likelihood, far - margin
+    likelihood *= right
+    if likelihood < _FOLD:
+        return 1.0, far - math.log(likelihood)
+    return likelihood, far
+
+
+@_compiled
+def train(
+    key: np.uint64,
+    turn: int,
+    users: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    order: NDArray[np.int32],
+    cursor: NDArray[np.int64],
+    block_of: NDArray[np.int32],
+    block: int,
+    pool: NDArray[np.int32],
+    place: NDArray[np.int32],
+    left: NDArray[np.bool_],
+    rest: bool,
+    user_rows: NDArray[np.float32],
+    item_rows: NDArray[np.float32],
+    bias: Float32,
+    options: Options,
+) -> tuple[Float32, float, float, int]:
+    """Take the steps of some users over their items in one block, or over the rest of their items.
+
+    Args:
+        key: Of the epoch's random numbers.
+        turn: Which of the epoch's this is; with ``key`` and the user it names the random numbers.
+        users: Whose; no other thread may have them, nor the items of the block, at the same time.
+        offsets: (n_users + 1,) where in ``order`` each user's items begin.
+        order: (N,) items, as ``arrange`` leaves them.
+        cursor: (n_users,) where in ``order`` each user's block begins; is moved to where the next one does.
+        block_of: (n_items,) the block of each item.
+        block: The one to train on.
+        pool: The items of the block, from which negatives are drawn.
+        place: (n_items,) where in its own pool an item is.
+        left: (N,) which of ``order`` are left, as their block holds no item that the user has not seen.
+        rest: Whether to train on those alone, with a ``pool`` of all items.
+        user_rows: Is moved.
+        item_rows: Is moved.
+        bias: Of all pairs; 0 where there are no biases.
+        options: How.
+
+    Returns:
+        The bias as moved, the sum of the minus log-likelihoods and of the squares of all steps, and the number of
+        positives.
+    """
+    group, n_lines, reject_seen = options.n_negatives + 1, len(options.lines), options.reject_seen
+    together = 1 if options.loss == BCE_SUM else group
+    chosen = np.empty(CHUNK * group, np.int32)
+    scores = np.empty(group, np.float32)
+    moves = np.empty(LINE * n_lines, np.float32)
+    stamps = np.full(len(block_of), -1, np.int32)
+    likelihood, far, squares, n_positives = 1.0, 0.0, 0.0, 0
+    for number in range(len(users)):
+        user = users[number]
+        begin, end = cursor[user], offsets[user + 1]
+        if not rest:
+            end = begin
+            while end < offsets[user + 1] and block_of[order[end]] == block:
+                end += 1
+            cursor[user] = end
+        if reject_seen:
+            n_seen = 0
+            for k in range(begin, end):
+                if stamps[order[k]] != number:
+                    stamps[order[k]] = number
+                    n_seen += 1
+            if n_seen == len(pool):
+                left[begin:end] = True
+                continue
+        state = _stream(key, user, turn)
+        while begin < end:
+            n_chosen = 0
+            while begin < end and n_chosen < CHUNK * group:
+                positive = order[begin]
+                begin += 1
+                if rest and not left[begin - 1]:
+                    continue
+                chosen[n_chosen] = positive
+                n_chosen += 1
+                for _ in range(options.n_negatives):
+                    state += _GAMMA
+                    bits = _mixed(state)
+                    if reject_seen:
+                        item = pool[_below(bits, len(pool))]
+                        while stamps[item] == number:
+                            state += _GAMMA
+                            item = pool[_below(_mixed(state), len(pool))]
+                    elif _below(bits >> np.uint64(32), len(block_of)) == 0:
+                        # So that all items are as likely as each other, also where the pool is but the part of the
+                        # catalogue that has the positive in it for certain, and any other item by chance.
+                        item = positive
+                    else:
+                        drawn = _below(bits, len(pool) - 1)
+                        item = pool[drawn + 1 if drawn >= place[positive] else drawn]
+                    chosen[n_chosen] = item
+                    n_chosen += 1
+            n_positives += n_chosen // group
+            for at in range(0, n_chosen, together):
+                for k in range(at + 2 * together, min(at + 3 * together, n_chosen)):
+                    for line in range(n_lines):
+                        _prefetch(item_rows, chosen[k], LINE * line)  # type: ignore[call-arg]
+                label = _ONE if at % group == 0 else _ZERO
+                bias, likelihood, far, square = _step(
+                    user,
+                    chosen,
+                    at,
+                    together,
+                    label,
+                    user_rows,
+                    item_rows,
+                    bias,
+                    scores,
+                    moves,
+                    options,
+                    likelihood,
+                    far,
+                )
+                squares += square
+    return bias, far - math.log(likelihood), squares, n_positives
