@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from recbench.errors import ConfigError
 from recbench.models import Model
+from recbench.models.gmf import GMF
 from recbench.models.mf import MF
+from recbench.models.mlp import MLP
+from recbench.models.neumf import NeuMF
 from recbench.negatives.uniform import UniformConfig
 from recbench.options import Config
 
 BackendName = Literal["auto", "torch", "compiled"]
 Backend = Literal["torch", "compiled"]
 
-LOSSES = ("bpr", "bce", "bce_sum")
-"""Losses that the compiled loops of ``mf`` know."""
-
-_CONDITIONS = (("optimizer", "sgd"), ("batch_size", 1), ("schedule", "constant"), ("clip_norm", None))
+_ALWAYS: dict[str, tuple[Any, ...]] = {"trainer.schedule": ("constant",), "trainer.clip_norm": (None,)}
+_NCF: dict[str, tuple[Any, ...]] = {
+    "model.loss": ("bce", "bpr"),
+    "model.reg": (0,),
+    "model.dropout": (0,),
+    "trainer.optimizer": ("adam", "sgd"),
+    "trainer.weight_decay": (0,),
+}
+_APPLIES: dict[type[Model], dict[str, tuple[Any, ...]]] = {
+    MF: {"model.loss": ("bpr", "bce", "bce_sum"), "trainer.optimizer": ("sgd",), "trainer.batch_size": (1,)},
+    GMF: _NCF,
+    MLP: _NCF,
+    NeuMF: _NCF,
+}
+"""Models that compiled loops train, and the values of their options for which they do; of the class itself, not of what
+derives from it."""
 
 
 def resolve_backend(
@@ -34,7 +49,7 @@ def resolve_backend(
 
     Args:
         name: As set.
-        model: The model's class; the compiled loops are those of ``MF`` itself, not of what derives from it.
+        model: The model's class.
         config: The model's options.
         trainer: The trainer's options.
         negatives: The sampler's options, or None where there is none.
@@ -46,17 +61,18 @@ def resolve_backend(
     if name == "torch":
         return "torch"
     wanted = _wanted(model, config, trainer, negatives, device)
-    installed = importlib.util.find_spec("numba") is not None
+    installed = all(importlib.util.find_spec(module) is not None for module in ("numba", "threadpoolctl"))
     if name == "auto":
         return "compiled" if installed and not wanted else "torch"
     if wanted:
         raise ConfigError(
-            "backend = 'compiled': trains mf by plain gradient descent, one positive at a time. "
-            f"That takes {', '.join(wanted)}; or write backend=auto, which is torch where it does not apply."
+            f"backend = 'compiled': takes {', '.join(wanted)}; or write backend=auto, which is torch where there "
+            "are no compiled loops."
         )
     if not installed:
         raise ConfigError(
-            "backend = 'compiled': needs numba, which is not installed. Run pip install numba, or write backend=auto."
+            "backend = 'compiled': needs numba and threadpoolctl, which are not both installed. Run pip install "
+            "'recbench[fast]', or write backend=auto."
         )
     return "compiled"
 
@@ -65,17 +81,17 @@ def _wanted(
     model: type[Model], config: Config, trainer: Config | None, negatives: Config | None, device: torch.device
 ) -> list[str]:
     """Return what would have to be set otherwise for the compiled loops to apply; nothing where they do."""
-    if model is not MF:
-        return [f"model=mf (here {model.__name__})"]
+    if model not in _APPLIES:
+        return [f"model={'|'.join(known.__name__.lower() for known in _APPLIES)} (here {model.__name__})"]
+    options = {"model": config, "trainer": trainer}
     wanted = []
-    loss = config.loss  # type: ignore[attr-defined]
-    if loss not in LOSSES:
-        wanted.append(f"model.loss={'|'.join(LOSSES)} (here {loss})")
-    for option, needed in _CONDITIONS:
-        value = getattr(trainer, option)
-        if value != needed:
-            wanted.append(f"trainer.{option}={'null' if needed is None else needed} (here {value})")
-    if loss in LOSSES and not isinstance(negatives, UniformConfig):
+    for key, allowed in (_APPLIES[model] | _ALWAYS).items():
+        part, _, option = key.partition(".")
+        value = getattr(options[part], option, allowed[0])
+        if value not in allowed:
+            words = "|".join("null" if one is None else str(one) for one in allowed)
+            wanted.append(f"{key}={words} (here {value})")
+    if not isinstance(negatives, UniformConfig):
         wanted.append("negatives=uniform")
     if device.type != "cpu":
         wanted.append(f"device=cpu (here {device})")

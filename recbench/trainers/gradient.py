@@ -29,6 +29,7 @@ from recbench.trainers.optimizers import build_optimizer, optimizers
 
 if TYPE_CHECKING:
     from recbench.compiled.mf import MFSteps
+    from recbench.compiled.ncf import NCF, NCFSteps
 
 CHECK_EVERY = 64
 """Steps between two looks at the loss; a look waits for the device."""
@@ -115,14 +116,20 @@ class Gradient(Trainer):
 
     def _steps(
         self, model: GradientModel, train: Interactions, seed: int, negatives: Sampler | None, backend: BackendName
-    ) -> _Steps | MFSteps:
+    ) -> _Steps | MFSteps | NCFSteps:
         """Return what takes the steps of an epoch."""
         drawn: Config | None = getattr(negatives, "config", None)
         if resolve_backend(backend, type(model), model.config, self.config, drawn, model.device) == "torch":
             return _Steps(model, train, self.config, seed, negatives)
-        from recbench.compiled.mf import MFSteps  # Imports numba, which takes a second and need not be there.
+        # These import numba, which takes a second and need not be there.
+        if isinstance(model, MF):
+            from recbench.compiled.mf import MFSteps
 
-        return MFSteps(cast(MF, model), train, self.config, seed, cast(UniformConfig, drawn))
+            return MFSteps(model, train, self.config, seed, cast(UniformConfig, drawn))
+        from recbench.compiled.ncf import NCFSteps
+
+        assert negatives is not None, "the compiled backend wants uniform ones"
+        return NCFSteps(cast("NCF", model), train, self.config, seed, negatives)
 
 
 class _Steps:
