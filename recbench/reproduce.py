@@ -7,7 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from recbench import metrics
 from recbench.published import Published, Verdict
@@ -46,12 +46,30 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Result:
+    """One run of a row.
+
+    Attributes:
+        metrics: Of the test part.
+        seconds: Of the whole run.
+        selection: Which part chose the epoch: ``valid``, ``last``, ``test`` or None.
+        environment: In words what it was made with.
+        code: Fingerprint of the code that made it.
+    """
+
+    metrics: Mapping[str, float]
+    seconds: float
+    selection: str | None
+    environment: str
+    code: str
+
+
+@dataclass(frozen=True)
 class Row:
     """One row of a published table, and what we have of it.
 
     Attributes:
-        results: What the runs that are done recorded (see ``report.read_run``).
-        environments: In words what each of them was made with.
+        results: Of the runs that are done.
         reasons: Why others are missing, a sentence each.
         stale: Whether a result was made by other code than that which tells of it.
     """
@@ -59,15 +77,14 @@ class Row:
     table: str
     name: str
     published: Published
-    results: Sequence[Mapping[str, Any]] = ()
-    environments: Sequence[str] = ()
+    results: Sequence[Result] = ()
     reasons: Sequence[str] = ()
     stale: bool = False
 
     @property
     def lines(self) -> list[Line]:
         """One for each metric."""
-        seconds = sum(result["seconds"]["total"] for result in self.results) if self.results else None
+        seconds = sum(result.seconds for result in self.results) if self.results else None
         lines = []
         for metric, printed in self.published.values.items():
             values = [_value(result, metric) for result in self.results]
@@ -95,10 +112,9 @@ class Row:
         return all(self.published.holds(line.verdict) for line in self.lines)
 
 
-def _value(result: Mapping[str, Any], metric: str) -> float:
+def _value(result: Result, metric: str) -> float:
     """Return a result's value of ``metric``, whatever the candidates that its name tells of."""
-    found: Mapping[str, float] = result["metrics"]["test"]
-    return next(value for name, value in found.items() if name.partition("[")[0] == metric)
+    return next(value for name, value in result.metrics.items() if name.partition("[")[0] == metric)
 
 
 def render(rows: Sequence[Row], format: Format = "table") -> str:
@@ -119,7 +135,7 @@ def page(tables: Mapping[str, Sequence[Row]]) -> str:
         notes = _notes(rows)
         text += [*(f"- {_escaped(note)}" for note in notes), ""] if notes else []
         text += [*_rankings(rows), ""]
-    environments = Counter(name for rows in tables.values() for row in rows for name in row.environments)
+    environments = Counter(result.environment for rows in tables.values() for row in rows for result in row.results)
     text += ["## Made with", "", *(f"- {name}: {n} runs" for name, n in environments.most_common())]
     return "\n".join(text).rstrip() + "\n"
 
@@ -221,7 +237,7 @@ def _notes_on(row: Row) -> list[str]:
         notes.append(row.published.note)
     if row.published.seen == "memory":
         notes.append("the published value was not seen in its source and decides nothing.")
-    if "test" in {result["selection"] for result in row.results}:
+    if "test" in {result.selection for result in row.results}:
         notes.append("the epoch is chosen on the test part, as in the source.")
     if row.stale:
         notes.append("measured with an earlier state of the code.")
@@ -255,7 +271,8 @@ _RENDERERS: Mapping[str, Callable[[Sequence[Row]], str]] = {"table": _table, "ma
 _INTRODUCTION = """\
 # Published numbers, and ours
 
-Made by `recbench reproduce --page`; nothing here is written by hand. Each row is a file below `conf/experiment` with
+Made by `recbench reproduce --page`; nothing here is written by hand. The results stand beside it as JSON, and are kept
+there for rows whose runs are no more. Each row is a file below `conf/experiment` with
 its published values, their source, the protocol and a tolerance; `recbench reproduce TABLE` runs the rows that are not
 done and prints what is below.
 

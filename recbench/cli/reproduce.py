@@ -28,7 +28,8 @@ from recbench.options import did_you_mean
 from recbench.published import Published
 from recbench.repeat import written
 from recbench.report import RESULT, RUN, read_run
-from recbench.reproduce import Row
+from recbench.reproduce import Result, Row
+from recbench.reproduce_record import Record
 from recbench.text import printable
 
 logger = logging.getLogger(__name__)
@@ -56,11 +57,16 @@ The exit code is 1 where a row is worse than is known of it, or a run failed, an
 
 @dataclass(frozen=True)
 class _Planned:
-    """A row's runs, one a seed, checked before the first one starts."""
+    """A row's runs, one a seed, checked before the first one starts.
+
+    Attributes:
+        identity: Of the configuration that its file makes, whatever the folders of runs that it starts from.
+    """
 
     table: str
     name: str
     published: Published
+    identity: str
     plans: tuple[Plan, ...]
 
     @property
@@ -83,6 +89,7 @@ def main(arguments: Sequence[str]) -> int:
         if given.page is not None:
             return _write_page(session, tables, given)
         if given.table is None:
+            _refuse_without_a_table(given)
             _list(session, tables)
             return 0
         if given.table not in tables:
@@ -117,6 +124,14 @@ def _parser() -> Parser:
     parser.add_argument("--quiet", "-q", action="store_true", help="show no progress, and no lines but warnings")
     parser.add_plugin()
     return parser
+
+
+def _refuse_without_a_table(given: argparse.Namespace) -> None:
+    """Raise ``ConfigError`` for a word that needs a table to act on."""
+    idle = [word for word, used in (("--seeds", given.seeds), ("--show", given.show)) if used]
+    idle += ["--format"] if given.format != "table" else []
+    if idle:
+        raise ConfigError(f"{', '.join(idle)}: needs a TABLE; without one the tables are listed.")
 
 
 def _at_least_one(text: str) -> int:
@@ -212,7 +227,7 @@ def _plan(
                     multirun=True,
                 )
             )
-        planned[name] = _Planned(table, name, published, tuple(plans))
+        planned[name] = _Planned(table, name, published, job.resolved.config.identity, tuple(plans))
 
     for name in names:
         add(name, given.seeds)
@@ -235,21 +250,36 @@ def _run(
     return min(codes, default=0), {name: list(dict.fromkeys(several)) for name, several in reasons.items()}
 
 
-def _row(planned: _Planned, reasons: Sequence[str]) -> Row:
-    """Return what is there of a row."""
-    results, environments, stale = [], [], False
-    for job in planned.jobs:
-        if not (job.folder / RESULT).exists():
-            continue
-        result = read_run(job.folder)
-        if result["status"] == "done":
+def _row(planned: _Planned, reasons: Sequence[str], record: Record | None = None) -> Row:
+    """Return what is there of a row: runs, and where there are none what ``record`` has kept of them."""
+    results, stale = [], False
+    for seed, job in enumerate(planned.jobs):
+        result = _result(job)
+        if record is not None:
+            result = record.entry(planned.table, planned.name, seed, planned.identity, result)
+        if result is not None:
             results.append(result)
-            environments.append(_environment(read_json(job.folder / RUN)))
-            stale = stale or result["fingerprints"]["code"] != code_fingerprint(job.resolved.config)
+            stale = stale or result.code != code_fingerprint(job.resolved.config)
     n_missing = len(planned.jobs) - len(results)
     if n_missing and not reasons:
         reasons = [f"{n_missing} of {len(planned.jobs)} seeds have no run yet" if results else "no run yet"]
-    return Row(planned.table, planned.name, planned.published, results, environments, reasons, stale)
+    return Row(planned.table, planned.name, planned.published, results, reasons, stale)
+
+
+def _result(job: Job) -> Result | None:
+    """Return what a run gave; None where there is none that is done."""
+    if not (job.folder / RESULT).exists():
+        return None
+    found = read_run(job.folder)
+    if found["status"] != "done":
+        return None
+    return Result(
+        metrics=found["metrics"]["test"],
+        seconds=found["seconds"]["total"],
+        selection=found["selection"],
+        environment=_environment(read_json(job.folder / RUN)),
+        code=found["fingerprints"]["code"],
+    )
 
 
 def _environment(run: Mapping[str, Any]) -> str:
@@ -266,11 +296,16 @@ def _write_page(session: Hydra, tables: Mapping[str, Sequence[str]], given: argp
     """Write what is there of all tables as a page."""
     if given.table is not None or given.seeds is not None:
         raise ConfigError("--page FILE is of all tables with what is done, and takes no TABLE and no --seeds.")
+    if not given.page.endswith(".md"):
+        raise ConfigError(f"--page {given.page}: should end in .md; what it is made from is kept beside it, in .json.")
+    path = Path(given.page)
+    record = Record(path.with_suffix(".json"))
     pages = {}
     for table, names in tables.items():
         planned = _plan(session, table, names, [], given)
-        pages[table] = [_row(planned[name], []) for name in names]
-    with replacing(Path(given.page)) as file:
+        pages[table] = [_row(planned[name], [], record) for name in names]
+    record.write()
+    with replacing(path) as file:
         file.write(reproduce.page(pages).encode())
-    print(f"written to {printable(given.page)}")
+    print(f"written to {printable(given.page)} and {printable(str(record.path))}")
     return 0

@@ -4,7 +4,7 @@ import json
 import math
 
 from recbench.published import Published
-from recbench.reproduce import Row, page, render
+from recbench.reproduce import Result, Row, page, render
 
 ENVIRONMENT = "recbench 1.2, commit abc; torch 2.13 on cpu, 2 threads"
 
@@ -24,11 +24,11 @@ def row(name="ease", values=None, results=(), **options) -> Row:
         },
         "published",
     )
-    return Row("mine", name, published, results, [ENVIRONMENT] * len(results), reasons, stale)
+    return Row("mine", name, published, results, reasons, stale)
 
 
 def result(value, seconds=1.5, selection=None, metric="ndcg@10"):
-    return {"metrics": {"test": {metric: value}}, "seconds": {"total": seconds}, "selection": selection}
+    return Result({metric: value}, seconds, selection, ENVIRONMENT, "0" * 64)
 
 
 def test_a_line_by_hand():

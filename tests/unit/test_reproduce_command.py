@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,9 @@ def test_data_that_was_never_there(typed):
             ["mine", "--page", "page.md"],
             "--page FILE is of all tables with what is done, and takes no TABLE and no --seeds.",
         ),
+        (["--page", "page.html"], "--page page.html: should end in .md; what it is made from is kept beside it, in .json."),
+        (["--show", "--format", "json"], "--show, --format: needs a TABLE; without one the tables are listed."),
+        (["--seeds", "2"], "--seeds: needs a TABLE; without one the tables are listed."),
         (
             ["mine", "--seeds", "0"],
             "argument --seeds: '0': should be a whole number, at least 1. See 'recbench reproduce --help'.",
@@ -244,10 +248,37 @@ def test_run_shows_what_was_published(typed, command):
     assert ndcg.split()[::3] == ["ndcg@10", "0.2000"] and hr.split()[::3] == ["hr@10", "0.5000"]
 
 
+def test_a_page_keeps_results_whose_runs_are_no_more(typed):
+    row("mf", "mf", EPOCH + 'published:\n  values: {ndcg@10: ".2"}\n  seeds: 2\n')
+    typed("mine")
+    typed("--page", "docs/page.md")
+    page, record = Path("docs/page.md").read_bytes(), Path("docs/page.json").read_bytes()
+    assert [(entry["row"], entry["seed"]) for entry in json.loads(record)["results"]] == [
+        ("mf", 0),
+        ("mf", 1),
+        ("top_pop", 0),
+    ]
+    shutil.rmtree("outputs")
+    assert typed("--page", "docs/page.md").code == 0
+    assert (Path("docs/page.md").read_bytes(), Path("docs/page.json").read_bytes()) == (page, record)
+
+    row("mf", "mf", EPOCH + 'model:\n  dim: 3\npublished:\n  values: {ndcg@10: ".2"}\n  seeds: 2\n')
+    typed("--page", "docs/page.md")
+    assert [entry["row"] for entry in json.loads(Path("docs/page.json").read_text())["results"]] == ["top_pop"]
+    assert "- mf: not run: no run yet\n" in Path("docs/page.md").read_text()
+
+
+def test_a_page_beside_another_file_of_json(typed):
+    Path("page.json").write_text('{"schema_version": 1, "results": [{"row": "ease"}]}')
+    assert typed("--page", "page.md").err == (
+        "error: page.json: is not what recbench reproduce --page keeps; name another page, or take the file away.\n"
+    )
+
+
 def test_page(typed):
     typed("mine")
     ended = typed("--page", "page.md")
-    assert (ended.code, ended.out) == (0, "written to page.md\n")
+    assert (ended.code, ended.out) == (0, "written to page.md and page.json\n")
     text = Path("page.md").read_text()
     assert "\n## Ours (`mine`)\n" in text and "| `mine` |  | 2 |  |  |  |  |\n" in text
     assert re.search(

@@ -1,0 +1,57 @@
+"""What a page of published numbers was made from: kept beside it, for when the runs themselves are no more."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from recbench.errors import RunError
+from recbench.files import SCHEMA_VERSION, read_json, write_json
+from recbench.reproduce import Result
+
+
+class Record:
+    """Results by table, row, seed and configuration: those that a file has kept, and those that are entered."""
+
+    def __init__(self, path: Path) -> None:
+        """Read ``path``, if it is there.
+
+        Raises:
+            RunError: It cannot be read, or is no such file.
+        """
+        self.path = path
+        self._entries: dict[tuple[str, str, int], dict[str, Any]] = {}
+        self._kept: dict[tuple[str, str, int, str], Result] = {}
+        if not path.exists():
+            return
+        try:
+            for entry in read_json(path)["results"]:
+                key = (entry["table"], entry["row"], entry["seed"], entry["identity"])
+                self._kept[key] = Result(**entry["result"])
+        except (KeyError, TypeError):
+            raise RunError(
+                f"{path}: is not what recbench reproduce --page keeps; name another page, or take the file away."
+            ) from None
+
+    def entry(self, table: str, row: str, seed: int, identity: str, result: Result | None) -> Result | None:
+        """Enter ``result``, or where it is None what was kept of this configuration, and return what was entered."""
+        result = result or self._kept.get((table, row, seed, identity))
+        if result is not None:
+            self._entries[table, row, seed] = {
+                "table": table,
+                "row": row,
+                "seed": seed,
+                "identity": identity,
+                "result": asdict(result),
+            }
+        return result
+
+    def write(self) -> None:
+        """Keep what was entered, in place of what was kept before.
+
+        Raises:
+            StorageError: The file cannot be written.
+        """
+        entries = [self._entries[key] for key in sorted(self._entries)]
+        write_json(self.path, {"schema_version": SCHEMA_VERSION, "results": entries})
