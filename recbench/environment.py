@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import platform
 import subprocess
 import sys
@@ -22,11 +23,13 @@ _DISTRIBUTIONS = (
     "omegaconf",
     "tensorboard",
 )
+_OPTIONAL = ("numba", "llvmlite")
 
 
 def environment() -> dict[str, Any]:
     """Return plain values: what the interpreter, the packages, the machine and the sources are."""
     versions = {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS}
+    versions |= {name: importlib.metadata.version(name) for name in _OPTIONAL if importlib.util.find_spec(name)}
     return {
         "versions": {"python": platform.python_version(), "recbench": __version__, **versions},
         "git": {"recbench": _recbench_checkout(), "working_folder": git_state(Path.cwd())},

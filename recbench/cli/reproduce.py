@@ -289,7 +289,9 @@ def _environment(run: Mapping[str, Any]) -> str:
     if checkout is not None:
         commit = f", commit {checkout['commit'][:12]}{' with changes' if checkout['dirty'] else ''}"
     threads = f"{run['threads']} thread{'s' if run['threads'] != 1 else ''}"
-    return f"recbench {versions['recbench']}{commit}; torch {versions['torch']} on {run['device']}, {threads}"
+    # Runs from before there was a choice have no word on it.
+    compiled = f", numba {versions['numba']}" if run.get("backend") == "compiled" else ""
+    return f"recbench {versions['recbench']}{commit}; torch {versions['torch']} on {run['device']}, {threads}{compiled}"
 
 
 def _write_page(session: Hydra, tables: Mapping[str, Sequence[str]], given: argparse.Namespace) -> int:

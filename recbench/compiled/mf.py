@@ -14,7 +14,7 @@ Differs: from ``_Steps`` of the gradient trainer with ``batch_size=1``, which do
 - positives come user by user (users in random order, each user's items too), so that a user's row stays in the cache;
 - with ``bce_sum`` each positive and each negative is a step of its own, as in Rendle et al. 2020, where there a
   positive and its negatives are one;
-- an item that is drawn twice for one positive is shrunk by ``reg`` twice, one after the other;
+- an item that is drawn twice for one positive moves twice, from where the first time has left it;
 - the bias of all pairs, which all workers move, is after each turn the mean of theirs, weighted by their positives.
 """
 

@@ -27,7 +27,8 @@ def fitted(data, sampler="uniform", lr=LR, epochs=1, batch_size=1, **options):
     before = as_numpy(model)
     drawn = {"n_negatives": N_NEGATIVES, "reject_seen": False} if sampler == "uniform" else {}
     trainer = trainers.build("gradient", optimizer="sgd", lr=lr, epochs=epochs, batch_size=batch_size)
-    result = trainer.fit(model, data, negatives=negatives.build(sampler, data.train, **drawn))
+    sampler = negatives.build(sampler, data.train, **drawn)
+    result = trainer.fit(model, data, negatives=sampler, backend="torch")
     return before, as_numpy(model), result
 
 

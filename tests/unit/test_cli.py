@@ -214,7 +214,7 @@ def test_a_file_in_a_named_folder_counts_as_data(tmp_path):
     config = resolve(
         {"model": "popularity", "device": "cpu", "dataset": {"name": "ml-100k", "path": str(ratings.parent)}}
     ).config
-    result = {"schema_version": 1, "status": "done", "threads": available_cores(), "device": "cpu"}
+    result = {"schema_version": 1, "status": "done", "threads": available_cores(), "device": "cpu", "backend": "torch"}
     result["fingerprints"] = {"code": code_fingerprint(config)}
     (tmp_path / "result.json").write_text(json.dumps(result))
     written = (tmp_path / "result.json").stat().st_mtime_ns

@@ -68,6 +68,7 @@ def test_one_seed_has_no_deviation():
     [
         {"device": "cpu"},
         {"threads": 2},
+        {"backend": "torch"},
         {"label": "other"},
         {"tracking": {"tensorboard": False}},
         {"dataset": {"name": "planted", "n_users": 150}},

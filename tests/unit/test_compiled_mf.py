@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from recbench import ConfigError, DivergedError, models, negatives, resolve, run, splits, trainers
+from recbench import ConfigError, DivergedError, models, negatives, resolve, run, trainers
 from recbench.compiled.mf import MFSteps, n_workers
 from recbench.data import Interactions
 from recbench.datasets.planted import PlantedConfig
@@ -407,8 +407,9 @@ def test_where_the_compiled_one_does_not_apply_it_is_refused():
     assert refused(trainer={**TRAINER, "schedule": "linear", "clip_norm": 1.0}) == (
         f"{SAYS}trainer.schedule=constant (here linear), trainer.clip_norm=null (here 1.0){OR}"
     )
-    assert "backend = 'numba': should be 'auto', 'torch' or 'compiled'" in (
-        pytest.raises(ConfigError, lambda: config(backend="numba")).value.args[0]
+    assert (
+        "backend = 'numba': should be 'auto', 'torch' or 'compiled'"
+        in (pytest.raises(ConfigError, lambda: config(backend="numba")).value.args[0])
     )
 
 
@@ -448,7 +449,9 @@ def test_what_needs_no_numba_does_not_import_it():
 def test_both_backends_reach_the_same_quality():
     """Means over seeds of NDCG@10, which a wrong sign, seen negatives or a lost half of the steps would part."""
     chosen = replace(
-        config(dataset={**PLANTED, "n_interactions": 1500}, negatives={"n_negatives": 2}, model={"name": "mf", "dim": 8}),
+        config(
+            dataset={**PLANTED, "n_interactions": 1500}, negatives={"n_negatives": 2}, model={"name": "mf", "dim": 8}
+        ),
         dataset=PlantedConfig(n_users=80, n_items=60, n_interactions=1500),
     )
     values = {"torch": [], "compiled": []}

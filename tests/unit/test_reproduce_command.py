@@ -184,7 +184,8 @@ def test_data_that_was_never_there(typed):
         (["mine", "toppop"], "no row 'toppop' in table 'mine'. Did you mean 'top_pop'? Known: top_pop."),
         (
             ["mine", "top_pop", "seed=3"],
-            "'seed=3': a published row is run as it was published; what can be set is dataset.path, device, threads. "
+            "'seed=3': a published row is run as it was published; what can be set is dataset.path, device, threads, "
+            "backend. "
             "For a run of your own: recbench run experiment=mine/ROW seed=3",
         ),
         (
