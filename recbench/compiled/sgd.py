@@ -222,8 +222,9 @@ def _step(
         positive = scores[0]
         for k in range(1, m):
             margin = positive - scores[k]
-            wrong = _ONE / (_ONE + math.exp(margin))
-            likelihood, far = _with(margin, _ONE - wrong, likelihood, far)
+            odds = math.exp(margin)
+            wrong = _ONE / (_ONE + odds)
+            likelihood, far = _with(margin, odds * wrong if margin < _ZERO else _ONE - wrong, likelihood, far)
             scores[k] = share * wrong
             slope_of_all += scores[k]
         scores[0] = -slope_of_all
@@ -233,8 +234,9 @@ def _step(
         for k in range(m):
             observed = label if loss == BCE_SUM or k == 0 else _ZERO
             margin = scores[k] if observed == _ONE else -scores[k]
-            wrong = _ONE / (_ONE + math.exp(margin))
-            likelihood, far = _with(margin, _ONE - wrong, likelihood, far)
+            odds = math.exp(margin)
+            wrong = _ONE / (_ONE + odds)
+            likelihood, far = _with(margin, odds * wrong if margin < _ZERO else _ONE - wrong, likelihood, far)
             scores[k] = -share * wrong if observed == _ONE else share * wrong
             slope_of_all += scores[k]
 
