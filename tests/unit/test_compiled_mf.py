@@ -396,14 +396,17 @@ def test_auto_takes_the_compiled_one_where_it_applies():
     assert config(negatives="popularity").backend(cpu) == "torch"
 
 
-SAYS = "backend = 'compiled': trains mf by plain gradient descent, one positive at a time. That takes "
-OR = "; or write backend=auto, which is torch where it does not apply."
+SAYS = "backend = 'compiled': takes "
+OR = "; or write backend=auto, which is torch where there are no compiled loops."
 
 
 def test_where_the_compiled_one_does_not_apply_it_is_refused():
     assert refused(trainer={}) == f"{SAYS}trainer.optimizer=sgd (here adagrad), trainer.batch_size=1 (here 1024){OR}"
-    assert refused(model="popularity", trainer={}) == f"{SAYS}model=mf (here Popularity){OR}"
-    assert refused(model={"name": "mf", "loss": "mse"}) == f"{SAYS}model.loss=bpr|bce|bce_sum (here mse){OR}"
+    assert refused(model="popularity", trainer={}) == f"{SAYS}model=mf|gmf|mlp|neumf (here Popularity){OR}"
+    assert (
+        refused(model={"name": "mf", "loss": "mse"})
+        == f"{SAYS}model.loss=bpr|bce|bce_sum (here mse), negatives=uniform{OR}"
+    )
     assert refused(negatives="popularity") == f"{SAYS}negatives=uniform{OR}"
     assert refused(device="cuda:0") == f"{SAYS}device=cpu (here cuda){OR}"
     assert refused(trainer={**TRAINER, "schedule": "linear", "clip_norm": 1.0}) == (
@@ -421,7 +424,8 @@ def test_without_numba_auto_is_torch_and_compiled_is_refused(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "numba" else found(name))
     assert config().backend(torch.device("cpu")) == "torch"
     assert refused() == (
-        "backend = 'compiled': needs numba, which is not installed. Run pip install numba, or write backend=auto."
+        "backend = 'compiled': needs numba and threadpoolctl, which are not both installed. Run pip install "
+        "'recbench[fast]', or write backend=auto."
     )
 
 
