@@ -22,7 +22,7 @@ from recbench.randomness import derive, generator
 
 LR, ALL = 0.05, 2**64 - 1
 TRAINER = {"optimizer": "sgd", "batch_size": 1}
-PLANTED = {"name": "planted", "n_users": 60, "n_items": 40, "n_interactions": 900}
+PLANTED = {"name": "planted", "n_users": 60, "n_items": 40, "n_interactions": 600}
 
 
 def interactions(pairs, n_items=None):
@@ -32,7 +32,7 @@ def interactions(pairs, n_items=None):
     data = Interactions.from_frame(pd.DataFrame(rows, columns=["user", "item"]))
     if n_items is None:
         return data
-    stranger = data.user_vocabulary.ids.index("999")
+    stranger = list(data.user_vocabulary.ids).index("999")
     return data.select(data.users != stranger)
 
 
@@ -301,7 +301,7 @@ def chi_square(counts, share):
     return ((counts - wanted) ** 2 / wanted)[wanted > 0].sum()
 
 
-@pytest.mark.parametrize("workers, n_epochs, n_negatives", [(1, 10, 150), (2, 1500, 1)])
+@pytest.mark.parametrize("workers, n_epochs, n_negatives", [(1, 10, 150), (2, 400, 1)])
 def test_negatives_are_uniform_over_the_unseen_items(workers, n_epochs, n_negatives):
     """One positive an epoch, so that its draws are independent; 99.9 % of such sums are below 29.6 (10 degrees)."""
     data = interactions([(0, 4)], n_items=12)
@@ -310,7 +310,7 @@ def test_negatives_are_uniform_over_the_unseen_items(workers, n_epochs, n_negati
     assert chi_square(np.delete(counts, 4), np.full(11, 1 / 11)) < 29.6
 
 
-@pytest.mark.parametrize("workers, n_epochs, n_negatives", [(1, 10, 150), (2, 1500, 1)])
+@pytest.mark.parametrize("workers, n_epochs, n_negatives", [(1, 10, 150), (2, 400, 1)])
 def test_negatives_are_uniform_over_all_items_where_seen_ones_are_not_rejected(workers, n_epochs, n_negatives):
     """The positive itself comes as often as any other item: 1 / 12, not 1 / 6 as in its own block of two."""
     data = interactions([(0, 4)], n_items=12)
@@ -462,7 +462,7 @@ def test_both_backends_reach_the_same_quality():
     """Means over seeds of NDCG@10, which a wrong sign, seen negatives or a lost half of the steps would part."""
     chosen = replace(
         config(dataset=PLANTED, negatives={"n_negatives": 2}, model={"name": "mf", "dim": 8}),
-        dataset=PlantedConfig(n_users=80, n_items=60, n_interactions=1500),
+        dataset=PlantedConfig(n_users=40, n_items=30, n_interactions=300),
     )
     values = {"torch": [], "compiled": []}
     for backend, found in values.items():
@@ -471,7 +471,6 @@ def test_both_backends_reach_the_same_quality():
             trainer = chosen.trainer.model_copy(update={"epochs": 6, "lr": 0.1, "selection": "last"})
             outcome = run(replace(chosen, settings=settings, trainer=trainer), progress=False)
             found.append(outcome.reports["test"].values["ndcg@10"])
-    print(values)
     mean, error = {}, 0.0
     for backend, found in values.items():
         mean[backend] = np.mean(found)

@@ -105,7 +105,8 @@ def test_what_there_are_no_loops_for(model_options, options, wanted):
     with pytest.raises(ConfigError) as error:
         fitted("neumf", "compiled", model_options=model_options, **options)
     assert str(error.value) == (
-        f"backend = 'compiled': takes {wanted}; or write backend=auto, which is torch where there are no compiled loops."
+        f"backend = 'compiled': takes {wanted}; or write backend=auto, which is torch where there are no compiled "
+        "loops."
     )
     model, _ = fitted("neumf", "auto", model_options=model_options, **options)
     plain, _ = fitted("neumf", "torch", model_options=model_options, **options)

@@ -192,7 +192,10 @@ def test_data_that_was_never_there(typed):
             ["mine", "--page", "page.md"],
             "--page FILE is of all tables with what is done, and takes no TABLE and no --seeds.",
         ),
-        (["--page", "page.html"], "--page page.html: should end in .md; what it is made from is kept beside it, in .json."),
+        (
+            ["--page", "page.html"],
+            "--page page.html: should end in .md; what it is made from is kept beside it, in .json.",
+        ),
         (["--show", "--format", "json"], "--show, --format: needs a TABLE; without one the tables are listed."),
         (["--seeds", "2"], "--seeds: needs a TABLE; without one the tables are listed."),
         (
