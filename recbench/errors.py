@@ -40,6 +40,10 @@ class NonFiniteScoresError(ArithmeticError):
     """A model returned NaN or an infinity as a score. The message names the model and counts them."""
 
 
+class ScoringMemoryError(MemoryError):
+    """The memory does not suffice to score the fewest users at a time. The message gives the numbers."""
+
+
 class DivergedError(ArithmeticError):
     """Training produced a loss that is not finite. The message names epoch, step and learning rate."""
 

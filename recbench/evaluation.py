@@ -102,7 +102,7 @@ class EvaluationConfig(Config):
     """Seed of the order among equal scores."""
 
     user_block: int = Field(512, ge=64)
-    """Users scored at a time; bounds the memory."""
+    """Users scored at a time; bounds the memory. Where that does not suffice it is halved, with a warning."""
 
     @model_validator(mode="after")
     def _candidates_fit(self) -> Self:
@@ -229,6 +229,7 @@ def evaluate(
     Raises:
         ConfigError: The split has no such part, or a rating metric is asked of a model without ratings.
         NonFiniteScoresError: The model gave a score that is not finite.
+        ScoringMemoryError: The memory does not suffice for 64 users at a time.
     """
     holdout = split.test if part == "test" else split.valid
     if holdout is None:

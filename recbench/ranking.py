@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +14,15 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from recbench.data import Histories, Holdout, Interactions, Ranking, UserBatch
-from recbench.errors import NonFiniteScoresError
+from recbench.errors import NonFiniteScoresError, ScoringMemoryError
 from recbench.models import Model
 from recbench.randomness import derive
+from recbench.resources import is_out_of_memory
+
+logger = logging.getLogger(__name__)
+
+SMALLEST_HALVED_BLOCK = 64
+"""Users below which no block is halved: from here on matrix products give a row the same bits in every block."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,25 +152,35 @@ def rank(
         k: Length of the lists; longer than the catalogue is allowed.
         masked: U rows of items that must not be listed, relevant or not; None leaves out each user's history.
         tie_seed: Of the order among equal scores (see ``TieOrder``).
-        user_block: Users scored at a time, so that memory is bounded by block x items.
+        user_block: Users scored at a time, so that memory is bounded by block x items; where the memory does not
+            suffice it is halved, down to 64, with a warning.
         with_auc: Whether to compute the area under the ROC curve from all scores.
         progress: Label of a progress bar; None shows none.
 
     Raises:
         NonFiniteScoresError: A score is NaN or infinite.
+        ScoringMemoryError: The memory does not suffice for the smallest block either.
+        ValueError: The scores are not float32, or not one an item.
     """
     device = model.device
     masked = holdout.history if masked is None else masked
     ties = TieOrder.of(train, tie_seed).to(device)
-    blocks = []
     was_training = model.training
     model.eval()
-    starts = range(0, len(holdout.users), user_block)
+    blocks: list[_Block] = []
+    done, n_users = 0, len(holdout.users)
+    disable = None if progress else True
     try:
-        with torch.no_grad():
-            for start in tqdm(starts, desc=progress, disable=None if progress else True, delay=1, leave=False):
-                rows = torch.arange(start, min(start + user_block, len(holdout.users)))
-                blocks.append(_rank_block(model, holdout, masked, ties, rows, k, with_auc))
+        with torch.no_grad(), tqdm(total=n_users, desc=progress, disable=disable, delay=1, leave=False) as bar:
+            while done < n_users:
+                rows = torch.arange(done, min(done + user_block, n_users))
+                block = _block_that_fits(model, holdout, train, masked, ties, rows, k, with_auc)
+                if block is None:
+                    user_block = _halved(min(user_block, n_users), model)
+                    continue
+                blocks.append(block)
+                done += len(rows)
+                bar.update(len(rows))
     finally:
         model.train(was_training)
     columns = [torch.cat(parts).cpu() for parts in zip(*(block[:3] for block in blocks))]
@@ -176,21 +194,65 @@ def rank(
         popularity=train.popularity,
         n_train_users=train.n_users,
         auc=auc,
+        user_block=user_block,
     )
 
 
-def scored_blocks(model: Model, users: Tensor, history: Histories, user_block: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (row numbers, finite scores over all items) block by block of ``users`` (U,)."""
+def scored_blocks(
+    model: Model, train: Interactions, users: Tensor, history: Histories, user_block: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (row numbers, finite scores over all items) block by block of ``users`` (U,), indices of ``train``."""
     for start in range(0, len(users), user_block):
         rows = torch.arange(start, min(start + user_block, len(users)))
         batch = UserBatch(users[rows], history.rows(rows)).to(model.device)
-        yield rows, _finite(model.score(batch), model, (len(rows), model.n_items))
+        yield rows, _checked(model.score(batch), model, (len(rows), model.n_items), users[rows], train)
+
+
+_Block = tuple[Tensor, Tensor, Tensor, Tensor | None]
+"""Items (B, k), hits (B, k), tied (B, k) and AUC (B,) of some users."""
+
+
+def _block_that_fits(model: Model, *of_block: Any) -> _Block | None:
+    """Return what ``_rank_block`` does, or None where the memory does not suffice."""
+    try:
+        return _rank_block(model, *of_block)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+    return None
+
+
+def _halved(user_block: int, model: Model) -> int:
+    """Return the next smaller block, or raise where there is none."""
+    if user_block <= SMALLEST_HALVED_BLOCK:
+        raise ScoringMemoryError(
+            f"{type(model).__name__}: the memory does not suffice to rank {model.n_items:,} items for {user_block} "
+            f"users at a time ({4 * user_block * model.n_items / 1e6:,.1f} MB of scores, several times), and no fewer "
+            "are tried. Free memory, or lower what the model itself takes."
+        )
+    smaller = max(SMALLEST_HALVED_BLOCK, user_block // 2)
+    logger.warning(
+        "the memory does not suffice to rank %s items for %s users at a time; going on with %s. "
+        "To start so: evaluation.user_block=%s.",
+        f"{model.n_items:,}",
+        f"{user_block:,}",
+        f"{smaller:,}",
+        smaller,
+    )
+    return smaller
 
 
 def _rank_block(
-    model: Model, holdout: Holdout, masked: Histories, ties: TieOrder, rows: Tensor, k: int, with_auc: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Return items (B, k), hits (B, k), tied (B, k) and AUC (B,) of some rows of the holdout."""
+    model: Model,
+    holdout: Holdout,
+    train: Interactions,
+    masked: Histories,
+    ties: TieOrder,
+    rows: Tensor,
+    k: int,
+    with_auc: bool,
+) -> _Block:
+    """Rank the items for some rows of the holdout."""
     device = model.device
     users = holdout.users[rows].to(device)
     known_as = torch.full_like(users, -1) if holdout.strangers else users
@@ -199,13 +261,14 @@ def _rank_block(
     relevant = holdout.target.rows(rows).to(device).mask(model.n_items)
     if holdout.candidates is None:
         items = torch.arange(model.n_items, device=device)
-        scores = _finite(model.score(batch), model, (len(rows), model.n_items))
+        scores = _checked(model.score(batch), model, (len(rows), model.n_items), holdout.users[rows], train)
         scores = scores.index_put((seen.row_of_each(), seen.items), scores.new_tensor(-torch.inf))
     else:
         items = holdout.candidates[rows].to(device)
         safe = items.clamp(min=0)
         hidden = seen.mask(model.n_items).gather(1, safe) | (items < 0)
-        scores = _finite(model.score(batch, safe), model, tuple(safe.shape)).masked_fill(hidden, -torch.inf)
+        scores = _checked(model.score(batch, safe), model, tuple(safe.shape), holdout.users[rows], train)
+        scores = scores.masked_fill(hidden, -torch.inf)
         relevant = relevant.gather(1, safe)
     best = top_k(scores, k, ties, users, items)
     listed = best.columns >= 0
@@ -215,17 +278,33 @@ def _rank_block(
     return torch.where(listed, _at(items, columns), -1), hits, best.tied, auc
 
 
-def _finite(scores: Tensor, model: Model, shape: tuple[int, ...]) -> Tensor:
-    """Return ``scores`` as float32, or raise where one is not finite, or where they are not of ``shape``."""
+def _checked(scores: Tensor, model: Model, shape: tuple[int, ...], users: Tensor, train: Interactions) -> Tensor:
+    """Return ``scores``, or raise where they are not of ``shape``, not float32 or not finite.
+
+    Args:
+        scores: What the model gave.
+        model: Is named.
+        shape: (B, I) or (B, C).
+        users: (B,) indices of ``train``, -1 for an unknown user.
+        train: Gives the user's id.
+    """
+    name = type(model).__name__
     if tuple(scores.shape) != shape:
-        raise ValueError(f"{type(model).__name__} gave scores of shape {tuple(scores.shape)}, expected {shape}.")
-    scores = scores.float()
+        raise ValueError(f"{name} gave scores of shape {tuple(scores.shape)}, expected {shape}.")
+    if scores.dtype != torch.float32:
+        raise ValueError(
+            f"{name} gave scores of type {scores.dtype}, expected torch.float32: rounding them would make different "
+            "scores equal. Let score() compute in float32."
+        )
     # Minimum and maximum pass a NaN on: two numbers tell of all.
     if scores.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(scores))).all()):
         bad = ~torch.isfinite(scores)
+        concerned = torch.nonzero(bad.any(1)).flatten()
+        first = int(users[concerned[0]])
         raise NonFiniteScoresError(
-            f"{type(model).__name__} gave {int(bad.sum()):,} scores that are NaN or infinite, for "
-            f"{int(bad.any(1).sum()):,} of {len(scores):,} users in this block. "
+            f"{name} gave {int(bad.sum()):,} scores that are NaN or infinite, for {len(concerned):,} of "
+            f"{len(scores):,} users in this block, first for "
+            f"{'an unknown user' if first < 0 else f'user {train.user_vocabulary.ids[first]!r}'}. "
             "Its parameters are not finite: lower the learning rate, or clip the gradient."
         )
     return scores

@@ -193,7 +193,7 @@ class Recommender:
         user_ids = np.append(train.user_vocabulary.ids, "")
         titles = train.features.titles
         with torch.no_grad():
-            for rows, scores in scored_blocks(self.model, users, known, self.config.evaluation.user_block):
+            for rows, scores in scored_blocks(self.model, train, users, known, self.config.evaluation.user_block):
                 hidden = known.rows(rows).mask(train.n_items)
                 scores = scores.masked_fill(hidden, -torch.inf)
                 best = top_k(scores, k, ties, users[rows], every).columns

@@ -57,6 +57,7 @@ _NOTHING_KNOWN: dict[str, Any] = {
     "n_users": {"test": 0, "valid": 0},
     "n_users_without_target": {},
     "tie_rate": {},
+    "user_block": {},
     "seconds": {"fit": None, "evaluate": None},
     "data": {"verified": None, "steps": []},
     "leaks": None,
@@ -233,6 +234,7 @@ class RunFolder:
             "n_users": {part: len(reports[part].users) if part in reports else 0 for part in _PARTS},
             "n_users_without_target": {part: report.n_without_target for part, report in reports.items()},
             "tie_rate": {part: dict(report.tie_rate) for part, report in reports.items()},
+            "user_block": {part: report.ranking.user_block for part, report in reports.items()},
             "seconds": {
                 "fit": outcome.fit.seconds,
                 "evaluate": sum(report.seconds for report in reports.values()),

@@ -82,3 +82,12 @@ def peak_memory_bytes(device: torch.device) -> int:
         # Kibibytes on Linux, bytes on macOS.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return peak + (torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether ``error`` says that memory could not be had.
+
+    For the CPU torch has no type of its own for it: it raises a plain ``RuntimeError``.
+    """
+    told = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory", "std::bad_alloc")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in told)

@@ -34,7 +34,7 @@ def ranking_of(hits, n_relevant, items=None, popularity=(1,), n_train_users=1, a
     hits = torch.tensor(hits, dtype=torch.bool)
     return Ranking(
         users=torch.arange(len(hits)),
-        items=torch.zeros_like(hits, dtype=torch.int64) if items is None else torch.tensor(items),
+        items=torch.arange(hits.shape[1]).repeat(len(hits), 1) if items is None else torch.tensor(items),
         hits=hits,
         n_relevant=torch.tensor(n_relevant),
         tied=torch.zeros_like(hits),

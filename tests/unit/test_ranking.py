@@ -272,7 +272,8 @@ def test_scores_that_are_not_finite_are_an_error(bad, candidates):
     with pytest.raises(NonFiniteScoresError) as error:
         problem.rank(5, user_block=512)
     assert str(error.value) == (
-        "GivenScores gave 3 scores that are NaN or infinite, for 2 of 150 users in this block. "
+        "GivenScores gave 3 scores that are NaN or infinite, for 2 of 150 users in this block, first for "
+        "user 'u00003'. "
         "Its parameters are not finite: lower the learning rate, or clip the gradient."
     )
     assert problem.model.training
@@ -301,7 +302,7 @@ def test_the_model_is_asked_in_evaluation_mode_and_keeps_its_own(training):
 def test_scored_blocks_cover_all_users():
     scores, relevant, seen = random_problem()
     problem = case(scores, relevant, seen)
-    blocks = list(scored_blocks(problem.model, problem.holdout.users, problem.holdout.history, 64))
+    blocks = list(scored_blocks(problem.model, problem.train, problem.holdout.users, problem.holdout.history, 64))
     assert [len(rows) for rows, _ in blocks] == [64, 64, 22]
     assert torch.cat([rows for rows, _ in blocks]).equal(torch.arange(150))
     assert torch.cat([block for _, block in blocks]).equal(scores)
