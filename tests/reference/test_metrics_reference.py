@@ -2,69 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import metric_oracle as oracle
 import numpy as np
 import pytest
 import pytrec_eval
 import torch
 from given_scores import case
+from random_rankings import KINDS, assert_equal, assert_mean_over_ties, evaluate, solved
 from scipy.stats import mannwhitneyu
 
 from recbench import metrics
-from recbench.ranking import TieOrder
-
-KINDS = {
-    "continuous": lambda rng, shape: rng.normal(size=shape),
-    "heavy ties": lambda rng, shape: rng.integers(0, 4, size=shape),
-    "constant": lambda rng, shape: np.full(shape, rng.normal()),
-    "negative": lambda rng, shape: -rng.integers(1, 20, size=shape),
-    "huge": lambda rng, shape: rng.choice([-1e30, 1e30, 2e30, 0.0, -0.0], size=shape),
-    "denormal": lambda rng, shape: rng.integers(-5, 6, size=shape) * np.float32(1e-45),
-    "float32-close": lambda rng, shape: 1 + rng.integers(0, 9, size=shape) * 2e-8,
-}
-CASES_A_KIND = 50
-
-
-def evaluate(name, ranking, k):
-    return metrics.registry.entry(name).target(ranking, k)
-
-
-def chosen(rng, items, at_most):
-    return set(rng.choice(items, size=rng.integers(0, at_most + 1), replace=False).tolist()) if items else set()
-
-
-def random_case(kind, number):
-    """Return (scores, relevant, seen, k) of a random small problem."""
-    rng = np.random.default_rng([list(KINDS).index(kind), number])
-    n_users, n_items = int(rng.integers(1, 31)), int(rng.integers(1, 61))
-    scores = torch.from_numpy(KINDS[kind](rng, (n_users, n_items)).astype(np.float32))
-    few = n_items if rng.random() < 0.5 else min(n_items, 5)
-    relevant = [chosen(rng, range(n_items), few) for _ in range(n_users)]
-    relevant[int(rng.integers(n_users))] = {int(rng.integers(n_items))}
-    # Now and then a relevant item is masked too: then it cannot be found.
-    masks = rng.random() < 0.8
-    spared = [set() if rng.random() < 0.1 else row for row in relevant]
-    seen = [chosen(rng, sorted(set(range(n_items)) - row), n_items - len(row)) if masks else set() for row in spared]
-    k = int(rng.choice([1, 2, 5, max(n_items - 1, 1), n_items, n_items + 5]))
-    return scores, relevant, seen, k
-
-
-def solved(kind):
-    """Yield (number, k, the ranking, for each asked user its scores, relevant, hidden and order)."""
-    for number in range(CASES_A_KIND):
-        scores, relevant, seen, k = random_case(kind, number)
-        problem = case(scores, relevant, [sorted(row) for row in seen])
-        ranking = problem.rank(k, with_auc=True, tie_seed=number, user_block=int(7 + number % 60))
-        ties = TieOrder.of(problem.train, number)
-        precedence = ties.precedence(ranking.users, torch.arange(scores.shape[1])).tolist()
-        users = [
-            (row, relevant[user], seen[user], oracle.ordered(row, precedence[place], seen[user]))
-            for place, user in enumerate(ranking.users.tolist())
-            for row in [scores[user].tolist()]
-        ]
-        yield number, k, ranking, users, problem.train
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -148,7 +95,7 @@ def test_a_constant_scorer_gets_chance_also_where_the_first_ids_are_the_popular_
     problem = case(torch.zeros(n_users, n_items), relevant, seen)
     chance = oracle.expected_ndcg([0.0] * n_items, relevant[0], set(seen[0]), k)
     assert chance == pytest.approx(5 / 47)
-    assert_chance(problem, k, [chance] * n_users)
+    assert_mean_over_ties(problem, k, [chance] * n_users, n_seeds=600)
 
 
 def test_ties_give_the_mean_over_all_their_orders():
@@ -160,21 +107,4 @@ def test_ties_give_the_mean_over_all_their_orders():
     expected = [
         oracle.expected_ndcg(scores[user].tolist(), relevant[user], set(seen[user]), k) for user in range(n_users)
     ]
-    assert_chance(case(scores, relevant, seen), k, expected)
-
-
-def assert_chance(problem, k, expected):
-    """Check each user's and the overall mean of ndcg over many tie seeds: within 5 standard errors."""
-    n_seeds = 600
-    values = torch.stack([evaluate("ndcg", problem.rank(k, tie_seed=seed), k) for seed in range(n_seeds)])
-    for sample, mean in zip([*values.T, values.mean(1)], [*expected, sum(expected) / len(expected)]):
-        error = float(sample.std() / math.sqrt(n_seeds))
-        assert float(sample.mean()) == pytest.approx(mean, abs=5 * error + 1e-12)
-        assert error < 0.02
-
-
-def assert_equal(values, expected, what, within=1e-12):
-    """Compare value by value; None means not defined (NaN)."""
-    assert values.dtype == torch.float64, what
-    wanted = torch.tensor([math.nan if value is None else value for value in expected], dtype=torch.float64)
-    torch.testing.assert_close(values, wanted, rtol=0, atol=within, equal_nan=True, msg=lambda text: f"{what}: {text}")
+    assert_mean_over_ties(case(scores, relevant, seen), k, expected, n_seeds=600)
