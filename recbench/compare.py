@@ -72,6 +72,7 @@ class Row:
         peak_memory_bytes: The highest of the runs.
         statuses: Number of runs by status, those that are not done too.
         selection: Which part chose the epoch: ``valid``, ``last``, ``test`` or None.
+        metric_definitions_version: Of the numbers.
     """
 
     model: str
@@ -83,6 +84,7 @@ class Row:
     peak_memory_bytes: int
     statuses: Mapping[str, int]
     selection: str | None
+    metric_definitions_version: int
 
 
 def read_results(folders: Iterable[str | Path]) -> list[dict[str, Any]]:
@@ -309,6 +311,7 @@ def _row(runs: Sequence[Result], differing: Sequence[str], statuses: Mapping[str
         peak_memory_bytes=max(run["peak_memory_bytes"] for run in runs),
         statuses=dict(statuses),
         selection=runs[0]["selection"],
+        metric_definitions_version=runs[0]["metric_definitions_version"],
     )
 
 

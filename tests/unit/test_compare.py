@@ -410,6 +410,7 @@ ROWS = [
         peak_memory_bytes=1_234_567_890,
         statuses={"done": 2},
         selection="valid",
+        metric_definitions_version=1,
     ),
     Row(
         model="popularity",
@@ -421,6 +422,7 @@ ROWS = [
         peak_memory_bytes=5_000_000,
         statuses={"done": 1, "failed": 1},
         selection=None,
+        metric_definitions_version=1,
     ),
 ]
 
@@ -472,6 +474,7 @@ def test_json_keeps_its_contract():
     assert other["metrics"] == {name: {"mean": 0.25, "std": None} for name in METRICS[:2]}
     assert other["statuses"] == {"done": 1, "failed": 1}
     assert one["differs"] == {"model.dim": 8}
+    assert one["metric_definitions_version"] == 1
 
 
 def test_no_rows():
