@@ -22,7 +22,7 @@ from recbench.resources import is_out_of_memory
 logger = logging.getLogger(__name__)
 
 SMALLEST_HALVED_BLOCK = 64
-"""Users below which no block is halved: from here on matrix products give a row the same bits in every block."""
+"""Users below which no block is halved: products of few rows take other paths, which may change a score's last bits."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -279,6 +279,13 @@ def test_scores_that_are_not_finite_are_an_error(bad, candidates):
     assert problem.model.training
 
 
+def test_an_unknown_user_whose_scores_are_not_finite_has_no_id():
+    problem = case(torch.full((2, 3), math.nan), [[0], [1]])
+    users = torch.tensor([-1, 0])
+    with pytest.raises(NonFiniteScoresError, match=r" for 2 of 2 users in this block, first for an unknown user\. "):
+        next(scored_blocks(problem.model, problem.train, users, problem.holdout.history, 64))
+
+
 def test_the_largest_finite_scores_are_fine():
     largest = torch.finfo(torch.float32).max
     ranking = case(torch.tensor([[largest, -largest, largest, 0.0]]), relevant=[[1]]).rank(4)
