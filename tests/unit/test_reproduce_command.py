@@ -255,21 +255,21 @@ def test_run_shows_what_was_published(typed, command):
 def test_a_page_keeps_results_whose_runs_are_no_more(typed):
     row("mf", "mf", EPOCH + 'published:\n  values: {ndcg@10: ".2"}\n  seeds: 2\n')
     typed("mine")
-    typed("--page", "docs/page.md")
-    page, record = Path("docs/page.md").read_bytes(), Path("docs/page.json").read_bytes()
+    typed("--page", "page.md")
+    page, record = Path("page.md").read_bytes(), Path("page.json").read_bytes()
     assert [(entry["row"], entry["seed"]) for entry in json.loads(record)["results"]] == [
         ("mf", 0),
         ("mf", 1),
         ("top_pop", 0),
     ]
     shutil.rmtree("outputs")
-    assert typed("--page", "docs/page.md").code == 0
-    assert (Path("docs/page.md").read_bytes(), Path("docs/page.json").read_bytes()) == (page, record)
+    assert typed("--page", "page.md").code == 0
+    assert (Path("page.md").read_bytes(), Path("page.json").read_bytes()) == (page, record)
 
     row("mf", "mf", EPOCH + 'model:\n  dim: 3\npublished:\n  values: {ndcg@10: ".2"}\n  seeds: 2\n')
-    typed("--page", "docs/page.md")
-    assert [entry["row"] for entry in json.loads(Path("docs/page.json").read_text())["results"]] == ["top_pop"]
-    assert "- mf: not run: no run yet\n" in Path("docs/page.md").read_text()
+    typed("--page", "page.md")
+    assert [entry["row"] for entry in json.loads(Path("page.json").read_text())["results"]] == ["top_pop"]
+    assert "- mf: not run: no run yet\n" in Path("page.md").read_text()
 
 
 def test_a_page_beside_another_file_of_json(typed):
