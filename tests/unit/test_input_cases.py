@@ -149,6 +149,8 @@ def dense(n_users: int, n_items: int, seed: int = 0) -> pd.DataFrame:
     ],
 )
 def test_case_01_wrong_delimiter(name, character, seen, remedy):
+    """Fields are separated by something else than the format says. -> An error names file and line, what was expected
+    and what the line looks separated by, with the option to set."""
     content = "user,item,rating\na,x,1\n".replace(",", character)
     first = "user,item,rating".replace(",", character)
     assert error_of(content, name) == (
@@ -167,6 +169,8 @@ def test_case_01_wrong_delimiter_that_looks_like_several_columns():
 
 
 def test_case_02_missing_column():
+    """A wanted column is not there, or twice. -> An error lists the columns that there are and the option that names
+    one."""
     assert error_of("user,movie,stars\na,x,1\n") == (
         "data.csv: no column 'item' for the item; the file has: user, movie, stars. "
         "Set dataset.item=NAME, or dataset.header=false where the first line is data."
@@ -212,6 +216,8 @@ def test_case_02_missing_column_of_a_table_of_items(declared, message):
 
 
 def test_case_03_stray_quote_in_tsv_swallows_no_row():
+    """A quote stands alone in a field. -> In TSV it is a character like any other; in CSV quotes are those of RFC 4180,
+    and a stray or open one is an error with its line. As many rows are kept or counted as there are records."""
     write('user\titem\na"\tx\nb\ty\n"c\tz\nd\t"q"\n', "data.tsv")
     result = result_of(experiment(interactions="data.tsv"))
     n_lines = len(Path("data.tsv").read_text().splitlines()) - 1
@@ -229,12 +235,15 @@ def test_case_03_quotes_in_csv_are_those_of_rfc_4180():
 
 
 def test_case_04_row_with_too_many_fields():
+    """A row has too many fields. -> An error with its line; no column is shifted."""
     assert error_of("user,item,rating\na,x,1\nb,y,2,9\n") == (
         "data.csv, line 3: expected 3 fields separated by ',', found 4: 'b,y,2,9'." + mend()
     )
 
 
 def test_case_05_row_with_too_few_fields(told):
+    """A row has too few fields. -> An error with its line; with `dataset.bad_rows=drop` it is left out, counted in
+    `result.json` and told."""
     content = "user,item,rating\na,x,1\nb,y\nc,z,3\n\n"
     assert error_of(content) == "data.csv, line 3: expected 3 fields separated by ',', found 2: 'b,y'." + mend()
     result = result_of(experiment(interactions="data.csv", bad_rows="drop"))
@@ -246,6 +255,7 @@ def test_case_05_row_with_too_few_fields(told):
 
 
 def test_case_06_byte_order_mark():
+    """The file begins with a byte order mark. -> It is taken off: the same data, the same fingerprint."""
     content = "user,item,rating\na,x,1\nb,y,2\n"
     plain, marked = load(content), load("\ufeff" + content)
     assert marked.fingerprint == plain.fingerprint and ids(marked) == ["a", "b"]
@@ -254,6 +264,7 @@ def test_case_06_byte_order_mark():
 @pytest.mark.parametrize("last", ["\n", ""])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_case_07_line_ends(end, last):
+    """Lines end in LF, CRLF or CR, the last one in nothing. -> The same data, the same fingerprint."""
     content = "user,item,rating,timestamp\na,x,1,5\nb,y,2,6" + last
     loaded = load(content.replace("\n", end))
     assert loaded.fingerprint == load("user,item,rating,timestamp\na,x,1,5\nb,y,2,6\n").fingerprint
@@ -261,6 +272,8 @@ def test_case_07_line_ends(end, last):
 
 
 def test_case_08_latin_1_bytes():
+    """The bytes are not of the encoding. -> An error with line, byte and the encoding that is likely; nothing is
+    replaced or left out."""
     content = "user,item\nJosé,x\n".encode("latin-1")
     offset = content.index(b"\xe9")
     assert error_of(content, kind=EncodingError) == (
@@ -288,10 +301,12 @@ def test_case_08_utf_16_is_known_by_its_mark():
     ],
 )
 def test_case_09_no_bytes_or_a_header_alone(content, message):
+    """The file has no bytes, or nothing but a header. -> One `EmptyDatasetError` that says which."""
     assert error_of(content, kind=EmptyDatasetError) == message
 
 
 def test_case_10_nothing_left_after_cleaning():
+    """Cleaning leaves nothing. -> An error with the counts after every step."""
     content = "user,item,rating\na,x,4\na,x,5\na,y,3\nb,y,2\nb,z,1\n"
     message = error_of(
         content, kind=EmptyDatasetError, min_rating=3, clean=[{"step": "k_core", "users": 2, "items": 2}]
@@ -307,6 +322,8 @@ def test_case_10_nothing_left_after_cleaning():
 
 @pytest.mark.parametrize(("row", "kind"), [(",x", "user"), ("b,", "item"), (",", "user")])
 def test_case_11_empty_id_is_an_error(row, kind):
+    """A user or item id is empty or missing. -> An error with its line; with `dataset.bad_rows=drop` the rows are
+    counted."""
     assert error_of(f"user,item\na,x\n{row}\n") == f"data.csv, line 3: the {kind} id is empty." + mend()
 
 
@@ -333,6 +350,7 @@ def test_case_11_empty_ids_dropped_are_counted(told):
 
 @pytest.mark.parametrize("name", ["data.csv", "data.tsv", "data.parquet", "data.jsonl"])
 def test_case_12_ids_that_look_like_nothing(name):
+    """An id reads NA, null, nan or None. -> It is an id like any other."""
     words = ["NA", "null", "nan", "None", "NULL", "N/A", "NaN", "-", "#N/A", "<NA>"]
     frame = pd.DataFrame({"user": words, "item": [*words[1:], "x"]})
     if name == "data.parquet":
@@ -347,6 +365,7 @@ def test_case_12_ids_that_look_like_nothing(name):
 
 
 def test_case_13_ids_are_opaque():
+    """Ids look like the same number: 007 and 7, 1 and 1.0. -> Ids are text and stay apart."""
     texts = ["007", "7", "1", "1.0", "1e5", "100000", " 7", "+7", "٧", "True", "a", "A"]
     loaded = load("user,item\n" + "".join(f"{text},x\n" for text in texts))
     assert ids(loaded) == sorted(texts, key=str.encode)
@@ -354,6 +373,7 @@ def test_case_13_ids_are_opaque():
 
 @pytest.mark.parametrize("name", ["data.csv", "data.parquet"])
 def test_case_14_ids_come_back_exactly(name):
+    """Ids are huge, negative, beyond 2^53 or 10 kB long. -> They come back exactly."""
     texts = [
         str(2**53),
         str(2**53 + 1),
@@ -388,6 +408,8 @@ def test_case_14_whole_numbers_in_parquet_come_back_exactly():
     "value", ["nan", "NaN", "inf", "-inf", "Infinity", "1e400", "", " ", "abc", "1_0", "0x1", "1,5"]
 )
 def test_case_15_rating_that_is_no_finite_number(value):
+    """A rating is NaN, infinite, empty or no number. -> An error with its line; left out and counted where asked for;
+    never filled in silently."""
     message = error_of(f"user\titem\trating\na\tx\t1\nb\ty\t{value}\n", "data.tsv")
     assert message == f"data.tsv, line 3: the rating {value!r} should be a finite number." + mend("data.tsv")
 
@@ -410,6 +432,8 @@ def test_case_15_missing_ratings_by_the_declared_step():
 
 @pytest.mark.parametrize("value", ["nan", "", "1.5", "2001-01-01", "inf", str(2**63)])
 def test_case_16_timestamp_that_is_no_whole_number(value):
+    """Timestamps are no whole numbers, negative, of mixed units, in the future or equal. -> An error for the first; the
+    others are kept with a warning; equal ones are ordered by item id, everywhere alike."""
     assert error_of(f"user,item,timestamp\na,x,5\nb,y,{value}\n") == (
         f"data.csv, line 3: the timestamp {value!r} should be a whole number." + mend()
     )
@@ -455,6 +479,8 @@ REPEATED = HEADER + "a,x,1,9\na,x,2,7\na,x,4,8\na,y,5,1\nb,x,3,2\n"
 
 @pytest.mark.parametrize(("policy", "rating", "time"), [("last", 1, 9), ("first", 2, 7), ("sum", 1 + 2 + 4, 9)])
 def test_case_17_repeated_pairs_become_one(policy, rating, time, told):
+    """A pair of user and item occurs more than once. -> One of them is kept by a declared policy
+    (`dataset.duplicates`), with a count and a warning; no pair is in two parts of a split unless repeats are kept."""
     loaded = load(REPEATED, duplicates=policy)
     kept = dict(zip(pairs(loaded), zip(loaded.ratings.tolist(), loaded.timestamps.tolist())))
     assert kept == {("a", "x"): (rating, time), ("a", "y"): (5, 1), ("b", "x"): (3, 2)}
@@ -486,6 +512,8 @@ def test_case_17_no_pair_is_in_two_parts_unless_kept(name):
 
 
 def test_case_18_user_with_one_interaction_stays_in_training(told):
+    """A user has one interaction under leave-one-out. -> It stays in training, the user is not asked, and is
+    counted."""
     write(HEADER + "a,x,1,1\nb,x,1,1\nb,y,1,2\nc,x,1,1\nc,y,1,2\nc,z,1,3\n")
     result = result_of(experiment(split="leave_one_out", interactions="data.csv"))
     assert result["data"]["steps"][-1]["details"] == {
@@ -508,6 +536,8 @@ def test_case_18_user_with_one_interaction_stays_in_training(told):
 
 
 def test_case_19_unknown_users_and_items_are_counted():
+    """Users or items of the test part are unknown in training. -> They are asked and counted in `leaks`; the number of
+    users behind a mean is in the result."""
     write("user,item\na,x\na,y\nb,x\ne,y\n", "train.csv")
     write("user,item\na,z\nb,y\nc,x\nd,z\n", "test.csv")
     result = result_of(experiment(split="fixed", train="train.csv", test="test.csv"))
@@ -518,6 +548,7 @@ def test_case_19_unknown_users_and_items_are_counted():
 
 
 def test_case_20_one_table_in_three_formats():
+    """The same table comes as CSV, TSV and Parquet. -> The same fingerprint and the same metrics."""
     pytest.importorskip("pyarrow", reason="reading Parquet needs pyarrow: pip install pyarrow")
     frame = dense(20, 12)
     frame.to_csv("data.csv", index=False)
@@ -544,6 +575,8 @@ print(train.users.tolist(), train.items.tolist(), prepared.split.test.candidates
 
 
 def test_case_21_the_order_of_ids_does_not_depend_on_the_hash_seed(folder):
+    """The order of hashing differs from process to process. -> Ids are sorted by their bytes: the same indices, splits
+    and candidates."""
     dense(30, 15).to_csv("data.csv", index=False)
     asked = [
         subprocess.Popen(
@@ -585,6 +618,8 @@ def beyond_32_bits():
 
 
 def test_case_22_keys_beyond_32_bits_repeat_where_the_pairs_do(beyond_32_bits, told):
+    """`user * n_items + item` is beyond 32 bits. -> Keys are 64 bits wide in repeats, splits, candidates and
+    negatives."""
     again = beyond_32_bits.iloc[[-2]].assign(timestamp=10**6)
     pd.concat([beyond_32_bits, again]).to_csv("data.csv", index=False)
     loaded = datasets.build("files", interactions="data.csv").load()
@@ -634,6 +669,8 @@ def everything_taken() -> pd.DataFrame:
 
 
 def test_case_23_a_user_who_has_everything_never_loops():
+    """A user has taken every item, so that there is no negative. -> An error that names the user and the option; never
+    a loop."""
     everything_taken().to_csv("data.csv", index=False)
     with within(seconds=20):
         with pytest.raises(ConfigError) as error:
@@ -659,6 +696,7 @@ def test_case_23_no_candidates_for_a_user_who_has_everything():
 
 
 def test_case_24_the_one_item_that_is_left_is_drawn_at_once():
+    """A user has taken all items but a few. -> What is left is drawn at once, each item equally often."""
     n_items = 5_000
     frame = pd.DataFrame({"user": "most", "item": [f"{n:04d}" for n in range(n_items) if n != 1234]})
     interactions = Interactions.from_frame(pd.concat([frame, pd.DataFrame({"user": ["b"], "item": ["1234"]})]))
@@ -685,6 +723,8 @@ def test_case_24_the_items_that_are_left_are_drawn_equally_often():
 
 
 def test_case_25_candidates_are_the_same_for_every_model_and_seed():
+    """Candidates could be drawn anew for each model or epoch. -> They are drawn once from data, split and their own
+    seed, hashed, and the same for all."""
     dense(30, 20).to_csv("data.csv", index=False)
     evaluation = {"candidates": "sampled", "n_candidates": 5}
     found = []
@@ -698,6 +738,8 @@ def test_case_25_candidates_are_the_same_for_every_model_and_seed():
 
 
 def test_case_26_sampled_metrics_are_labelled_with_a_warning(told):
+    """Metrics are measured among sampled candidates. -> They carry it in their name (`ndcg@10[sampled100]`), with a
+    warning; all items are the default."""
     dense(30, 20).to_csv("data.csv", index=False)
     evaluation = {"candidates": "sampled", "n_candidates": 5, "metrics": ["ndcg@10", "coverage@10"]}
     result = result_of(experiment("popularity", "random", evaluation, interactions="data.csv"))
@@ -715,6 +757,8 @@ def test_case_26_sampled_metrics_are_labelled_with_a_warning(told):
     valid=st.floats(0, 0.4),
 )
 def test_case_27_nothing_in_training_is_later_than_what_is_asked(times, test, valid):
+    """Training holds what happened after the test. -> `global_time` never does; of every other split the result says
+    how much of it does."""
     frame = pd.DataFrame(
         {"user": [f"u{n % 5}" for n in range(len(times))], "item": [f"i{n}" for n in range(len(times))]}
     )
@@ -785,6 +829,8 @@ def trained_bits(model: dict, test_rows: pd.DataFrame, ages: dict[str, float]) -
     "model", [{"name": "mf", "loss": "mse", "dim": 4}, {"name": "mf", "dim": 4}, {"name": "item_knn"}]
 )
 def test_case_28_canary_test_rows_change_no_trained_bit(model):
+    """Statistics, scalers or graphs see the test part. -> They are made from training alone: other test rows change no
+    trained bit."""
     frame = dense(30, 12)
     late = frame["timestamp"] >= frame["timestamp"].quantile(0.7)
     # A stranger and an item of the test part alone, which the vocabulary knows and training must not.
@@ -811,6 +857,7 @@ def test_case_28_canary_test_rows_change_no_trained_bit(model):
 @pytest.mark.parametrize("candidates", ["full", "sampled"])
 @pytest.mark.parametrize(("mask", "hidden"), [("train_valid", True), ("train", False)])
 def test_case_29_masked_items_are_never_listed(mask, hidden, candidates):
+    """Items of training or validation could be listed at test. -> What is masked is in no list, however long."""
     dense(30, 12).to_csv("data.csv", index=False)
     evaluation = {"mask": mask, "candidates": candidates, "metrics": ["ndcg@50"]}
     evaluation |= {"n_candidates": 2} if candidates == "sampled" else {}
