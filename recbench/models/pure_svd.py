@@ -63,7 +63,10 @@ class PureSVD(Model):
         """Find the right singular vectors by Lanczos iterations from a start that is always the same."""
         matrix = binary_matrix(train)
         start = torch.rand(min(matrix.shape), generator=generator(0, "start"), dtype=torch.float64)
-        _, values, directions = svds(matrix, k=self.config.dim, v0=start.numpy())
+        # With the usual 2 dim + 1 vectors the iteration can break down where many singular values are equal.
+        n_vectors = 3 * self.config.dim + 5
+        usual = n_vectors >= min(matrix.shape)
+        _, values, directions = svds(matrix, k=self.config.dim, v0=start.numpy(), ncv=None if usual else n_vectors)
         directions[values <= _NOTHING * values.max()] = 0.0
         self.directions.copy_(torch.from_numpy(directions.T.copy()))
 

@@ -5,12 +5,16 @@ from fnmatch import fnmatchcase
 import pytest
 import torch
 
+from recbench import splits
+from recbench.data import TEST, TRAIN
 from recbench.errors import ConfigError
 from recbench.models.item_knn import ItemKNN, ItemKNNConfig
 from recbench.models.mf import MF, MFConfig
 from recbench.models.popularity import Popularity, PopularityConfig
 from recbench.models.random import Random, RandomConfig
-from recbench.testing import check_model, checks
+from recbench.splits.k_fold import KFold
+from recbench.testing import check_model, checks, describe
+from recbench.testing.unseen import _canaries
 
 
 class NoDocstring(ItemKNN):
@@ -173,13 +177,92 @@ class PredictsAColumn(MF):
         return super().predict(users, items)[:, None]
 
 
+class HoldsAnObject(Popularity):
+    """Keeps something else than tensors, which pickle would restore by running code."""
+
+    def get_extra_state(self):
+        return {"made by": PopularityConfig()}
+
+    def set_extra_state(self, state):
+        pass
+
+
+class KeepsATypeOfItsOwn(Popularity):
+    """Keeps a tensor of a type of its own."""
+
+    def __init__(self, config, train, seed=0):
+        super().__init__(config, train, seed)
+        self.register_buffer("own", torch.zeros(3).as_subclass(OwnTensor))
+
+
+class OwnTensor(torch.Tensor):
+    pass
+
+
+class GoesUphill(MF):
+    """Has its gradient the wrong way round."""
+
+    def forward(self, users, items):
+        scores = super().forward(users, items)
+        return 2 * scores.detach() - scores
+
+
+class LikesWhatIsRare(ItemKNN):
+    """Divides by the popularity once too often."""
+
+    def fit(self, train):
+        super().fit(train)
+        self.bias.sub_(100 * train.popularity)
+
+
+class NeedsTwoUsers(Popularity):
+    """Divides by how much the users differ."""
+
+    def fit(self, train):
+        self.counts.copy_(train.popularity / train.histories.counts.float().std())
+
+
+class NeedsTwoItems(Popularity):
+    """Divides by how much the items differ."""
+
+    def fit(self, train):
+        self.counts.copy_(train.popularity / train.popularity.float().std())
+
+
+class MasksItself(ItemKNN):
+    """Leaves out itself what the user has."""
+
+    def score(self, batch, items=None):
+        scores = super().score(batch).masked_fill(batch.history.mask(self.n_items), -1e9)
+        return scores if items is None else scores.gather(1, items)
+
+
+class HalvesThePopularity(Popularity):
+    """Works in place on a count that others use."""
+
+    def fit(self, train):
+        super().fit(train)
+        train.popularity.div_(2, rounding_mode="floor")
+
+
 POPULARITY, KNN = PopularityConfig(), ItemKNNConfig(weighting="none")
 BROKEN = {
     NoDocstring: (KNN, "builds", "its class has no docstring."),
     ForgetsUsers: (
         KNN,
         "learns_checkerboard",
-        "for 16 of 16 users another unseen item comes before the withheld one.",
+        "for 40 of 40 users another unseen item comes before the withheld one.",
+    ),
+    GoesUphill: (MFConfig(), "lowers_the_loss", "the loss is * in the first epoch and * in the second."),
+    LikesWhatIsRare: (KNN, "beats_popularity", "its ndcg@10 is *, and that of popularity *."),
+    NeedsTwoUsers: (POPULARITY, "one_user", "the scores are not finite."),
+    NeedsTwoItems: (POPULARITY, "one_item", "the scores are not finite."),
+    HoldsAnObject: (POPULARITY, "plain_state", "its state_dict() holds _extra_state, which is no tensor."),
+    KeepsATypeOfItsOwn: (POPULARITY, "plain_state", "its state_dict() does not load with weights_only=True: *"),
+    MasksItself: (
+        KNN,
+        "masked_items",
+        "all items of a history have the same score, below that of every other item; leave masking to the ranking.",
     ),
     NotFinite: (POPULARITY, "scores_are_finite", "48 of 1920 scores are not finite."),
     TwiceAsWide: (POPULARITY, "scores_are_finite", "the scores are torch.float64, not torch.float32."),
@@ -219,6 +302,11 @@ BROKEN = {
         "inputs_unchanged",
         "fitting changes the ratings of the training interactions.",
     ),
+    HalvesThePopularity: (
+        POPULARITY,
+        "inputs_unchanged",
+        "fitting changes the popularity of the training interactions.",
+    ),
     LearnsWhileScoring: (POPULARITY, "inputs_unchanged", "scores of the same users, asked twice: they differ by *."),
     ReusesItsScores: (POPULARITY, "inputs_unchanged", "scoring changes the scores that it gave before."),
     ForgetsTheBias: (MFConfig(biases=True), "vectors", "dot products of the vectors and scores: they differ by *."),
@@ -243,6 +331,28 @@ def test_a_model_that_looks_at_test_rows_fails(monkeypatch):
     monkeypatch.setattr("recbench.trainers.closed_form.ClosedForm.fit", fit)
     with pytest.raises(AssertionError, match=r"'popularity' fails the check 'test_rows': .* counts differ\."):
         check_model("popularity", only=["test_rows"])
+
+
+def test_the_canary_sings_for_each_split_that_hands_test_rows_over(monkeypatch):
+    """A split whose training part depends on the test part is told by its name."""
+    before = KFold.cut
+
+    def cut(self, interactions, parts):
+        parts = parts.clone()
+        parts[torch.nonzero(parts == TEST)[0]] = TRAIN
+        return before(self, interactions, parts)
+
+    monkeypatch.setattr(KFold, "cut", cut)
+    with pytest.raises(AssertionError, match="fits beside different test rows of split 'k_fold': counts differ"):
+        check_model("popularity", only=["test_rows"])
+
+
+def test_the_canary_is_in_every_split_that_has_a_test_part():
+    assert [name for name, _, _ in _canaries()] == [name for name in splits.registry.names() if name != "none"]
+    for name, split, other in _canaries():
+        assert torch.equal(split.train.items, other.train.items)
+        assert not torch.equal(split.test.target.items, other.test.target.items), name
+        assert (split.test.target.items != other.test.target.items).float().mean() > 0.5, name
 
 
 def test_every_check_has_a_model_that_breaks_it():
@@ -294,3 +404,10 @@ def test_an_unknown_check_is_named(arguments):
 def test_an_unknown_model_is_named():
     with pytest.raises(ConfigError, match="^no model 'populrity'. Did you mean 'popularity'?"):
         check_model("populrity")
+
+
+def test_each_check_says_what_it_asks():
+    assert describe("same_seed") == "Fitted again with the same seed it is the same to the last bit."
+    assert all(describe(name).endswith(".") for name in checks())
+    with pytest.raises(ConfigError, match="^no check 'same_sed'. Did you mean 'same_seed'?"):
+        describe("same_sed")
