@@ -1,6 +1,6 @@
 """What the fuzzers share: how many examples, how long one may take, and how bytes are damaged.
 
-``RECBENCH_FUZZ=N`` asks for N times as many examples, drawn anew each time; without it they are few and always the same.
+``RECBENCH_FUZZ=N`` asks for N times as many examples, drawn anew each time; without it they are always the same.
 """
 
 import os

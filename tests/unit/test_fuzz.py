@@ -1,4 +1,4 @@
-"""Damaged and hostile files: read whole, counted, or refused with a clear error; never a crash, a hang or a silent loss.
+"""Damaged and hostile files: read whole, counted, or refused with a clear error; no crash, no hang, no silent loss.
 
 What is expected of a table is found by other means than the reader's: Python's own ``csv`` and ``json``, record by
 record. ``RECBENCH_FUZZ=N`` (see ``fuzzing``) runs N times as many examples.
@@ -11,7 +11,6 @@ import json
 import math
 import re
 import zipfile
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -289,7 +288,7 @@ def test_members_of_an_archive_are_copied_whole_or_not_at_all(folder, data):
         assert (into / "u.data").read_bytes() == content
     except (DataError, OSError) as error:
         assert str(error)
-    left = [path for path in folder.rglob("u.*")]
+    left = list(folder.rglob("u.*"))
     assert left in ([], [into / "u.data"]), "nothing is written anywhere else"
     for path in left:
         path.unlink()
