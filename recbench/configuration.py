@@ -21,7 +21,7 @@ from recbench.errors import ConfigError
 from recbench.evaluation import EvaluationConfig
 from recbench.models import Model
 from recbench.nn.losses import losses
-from recbench.options import Config, NestedMistakes, did_you_mean
+from recbench.options import TOO_DEEP, Config, NestedMistakes, did_you_mean, too_deep
 from recbench.published import Published
 from recbench.registry import Entry, Registry
 from recbench.splits import Splitter
@@ -163,7 +163,9 @@ def resolve(composed: Mapping[str, Any], *, several_models: bool = False) -> Res
         ConfigError: With **all** mistakes, each naming the key, the value, what is allowed, and the nearest name.
     """
     plugins.load()
-    mistakes: list[str] = []
+    mistakes = [f"{key}: {TOO_DEEP}" for key, value in composed.items() if too_deep(value)]
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
     groups = [*PARTS, *PLAIN]
     unknown = [key for key in composed if key not in groups and key not in Settings.model_fields]
     for key in unknown:

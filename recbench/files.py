@@ -27,6 +27,12 @@ SCHEMA_VERSION = 1
 
 CHECKPOINT = "checkpoint.pt"
 
+_UNREADABLE = (
+    *(UnpicklingError, EOFError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError),
+    *(ArithmeticError, MemoryError),
+)
+"""What ``torch.load`` raises of files that are damaged or of another kind."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
@@ -158,6 +164,11 @@ def load_checkpoint(folder: str | Path, model: str, train: Interactions) -> dict
     """
     path = Path(folder) / CHECKPOINT
     plain = _plain(path)
+    if not _is_checkpoint(plain):
+        raise RunError(
+            f"{path}: is no checkpoint of a model: it should hold the model's name, the fingerprint of the training "
+            "data, and tensors by name."
+        )
     if plain["model"] != model:
         raise RunError(f"{path}: holds the model {plain['model']!r}, and {model!r} is wanted.")
     if plain["train"] != train.fingerprint:
@@ -182,14 +193,25 @@ def _plain(path: Path) -> dict[str, Any]:
         file.seek(0)
         try:
             plain = torch.load(file, map_location="cpu", weights_only=True)
-        except (UnpicklingError, RuntimeError, EOFError, KeyError):
+        except _UNREADABLE:
             raise RunError(
                 f"{path}: is refused: it is no checkpoint of plain tensors, and could run code when read."
             ) from None
     version = plain.get("schema_version") if isinstance(plain, dict) else None
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or version != SCHEMA_VERSION:
         raise RunError(f"{path}: is of schema version {version}, and this recbench reads version {SCHEMA_VERSION}.")
     return plain
+
+
+def _is_checkpoint(plain: Mapping[str, Any]) -> bool:
+    """Return whether there is what ``save_checkpoint`` writes."""
+    state = plain.get("state_dict")
+    return (
+        isinstance(plain.get("model"), str)
+        and isinstance(plain.get("train"), str)
+        and isinstance(state, dict)
+        and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items())
+    )
 
 
 def _checksum(path: Path) -> Path:

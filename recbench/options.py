@@ -51,6 +51,9 @@ class Config(BaseModel):
         """Return what is wrong by key, in the order of ``options``; the empty key is for what is wrong together."""
         plain, lines = {}, {}
         for key, value in options.items():
+            if too_deep(value):
+                lines[key] = f"{key}: {TOO_DEEP}"
+                continue
             try:
                 plain[key] = json.loads(json.dumps(value))
             except (TypeError, ValueError):
@@ -87,6 +90,26 @@ def one_of(values: Iterable[object]) -> str:
     """Return ``"'a', 'b' or 'c'"``."""
     words = [repr(value) for value in values]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+MAX_DEPTH = 32
+"""Of lists and mappings within each other in a configuration."""
+
+TOO_DEEP = f"is nested more than {MAX_DEPTH} lists and mappings deep; no option is."
+
+
+def too_deep(value: object) -> bool:
+    """Return whether lists and mappings are nested deeper than ``MAX_DEPTH``, as those are that hold themselves."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner: dict[int, object] = {}
+        for outer in level:
+            parts = outer.values() if isinstance(outer, Mapping) else outer if isinstance(outer, list | tuple) else ()
+            inner |= {id(part): part for part in parts}
+        if not inner:
+            return False
+        level = list(inner.values())
+    return True
 
 
 _WANTED = {

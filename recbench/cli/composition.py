@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from tqdm import tqdm
 
 import recbench
 from recbench.cli import Mistakes
-from recbench.cli.overrides import CONFIG, Overrides, typed
+from recbench.cli.overrides import CONFIG, MAX_JOBS, Overrides, typed
 from recbench.cli.task import plain_values
 from recbench.configuration import AUTO, PARTS, PLAIN, Resolved, Settings, resolve
 from recbench.errors import ConfigError
@@ -185,6 +186,7 @@ def _sweep(
         "hydra.mode=MULTIRUN",
     ]
     task = [override for override in overrides if not override.is_hydra_override()]
+    _refuse_too_many(task)
     (jobs,) = BasicSweeper.split_arguments(task, None)
     task_words = _words(task)
     if OmegaConf.select(base, "threads") is None:
@@ -215,6 +217,13 @@ def _sweep(
             if folder is not None
         ),
     )
+
+
+def _refuse_too_many(overrides: Iterable[Override]) -> None:
+    swept = [override for override in overrides if override.is_discrete_sweep()]
+    n_jobs = math.prod(sum(1 for _ in override.sweep_iterator()) for override in swept)
+    if n_jobs > MAX_JOBS:
+        raise ConfigError(f"the sweep has {n_jobs:,} jobs, and should have {MAX_JOBS:,} at most: take fewer values.")
 
 
 def _values(composed: DictConfig) -> dict[str, Any]:

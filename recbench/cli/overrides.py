@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType, QuotedString
+from hydra.core.override_parser.types import Override, OverrideType, QuotedString, RangeSweep
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigSource
 
@@ -27,6 +28,8 @@ CONFIG = "config"
 GROUPS = (*PARTS, "experiment", "sweep")
 """Groups of ours, also where no file is in them."""
 
+MAX_JOBS = 100_000
+"""Of a sweep: more could not even be listed in reasonable time and memory."""
 
 _HANGS_ON = {"model": ("model", "trainer", "negatives")}
 
@@ -97,6 +100,7 @@ class Overrides:
             (override,) = self.parser.parse_overrides([word])
         except HydraException:
             raise ConfigError(self._how_to_write(word)) from None
+        _refuse_endless(override)
         key = override.key_or_group
         if not key:
             raise ConfigError(f"{word!r}: the key is missing; write KEY=VALUE, e.g. model.dim=64.")
@@ -159,6 +163,23 @@ def _refuse_misplaced_files(sources: Iterable[ConfigSource]) -> None:
                 )
     if mistakes:
         raise Mistakes(mistakes)
+
+
+def _refuse_endless(override: Override) -> None:
+    """Refuse a range of no values, of more than a sweep may have jobs, or of a number that cannot be told."""
+    sweep = override.value() if override.is_sweep_override() else None
+    if not isinstance(sweep, RangeSweep):
+        return
+    assert sweep.start is not None and sweep.stop is not None
+    word, step = override.input_line, abs(sweep.step)
+    if step == 0 or not all(map(math.isfinite, (sweep.start, sweep.stop, step))):
+        raise ConfigError(f"{word}: the step of a range should not be 0, and all three numbers should be finite.")
+    length = sweep.stop - sweep.start if sweep.step > 0 else sweep.start - sweep.stop
+    if length <= 0:
+        raise ConfigError(f"{word}: holds no value; write range(START,STOP,STEP), STOP is not part of it.")
+    # Not as a quotient, for which whole numbers may be too large.
+    if length > MAX_JOBS * step:
+        raise ConfigError(f"{word}: is more than {MAX_JOBS:,} values, and no sweep may have more jobs.")
 
 
 def typed(words: Iterable[str]) -> list[str]:

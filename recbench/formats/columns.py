@@ -12,8 +12,11 @@ import numpy as np
 import pandas as pd
 
 from recbench.errors import DataError
+from recbench.text import shortened
 
 logger = logging.getLogger(__name__)
+
+_SHOWN = 50
 
 Kind = Literal["id", "number", "whole", "text"]
 BadRows = Literal["error", "drop"]
@@ -153,7 +156,13 @@ def _place(path: Path, column: Column, names: Sequence[str], *, named: bool, oth
         )
     if not column.optional:
         raise DataError(
-            f"{path}: no column {source!r} for the {name}; the file has: {', '.join(names)}. "
+            f"{path}: no column {source!r} for the {name}; the file has: {_listed(names)}. "
             f"{column.set_to('NAME')}{otherwise if column.kind != 'text' else ''}."
         )
     return None
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as people read them, of many the first ones."""
+    shown = ", ".join(map(shortened, names[:_SHOWN]))
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"

@@ -14,6 +14,7 @@ from recbench.errors import DataError, EmptyDatasetError, EncodingError
 from recbench.formats.source import blocks
 
 _NEWLINE, _QUOTE = ord("\n"), ord('"')
+_MAX_RECORD_BYTES = 32 << 20
 _LINE_END = re.compile("\r\n?|\n")
 _OUT = "Take it out of the file."
 _ALIKE = "Take it out of the file, or write all line ends alike."
@@ -57,12 +58,13 @@ def lines(
         progress: Whether to show it.
 
     Raises:
-        DataError: The bytes are not of the encoding, or a forbidden character occurs; the message names the line.
+        DataError: The bytes are not of the encoding, a forbidden character occurs, or a record is longer than 32 MiB;
+            the message names the line.
         EmptyDatasetError: The file is empty.
     """
     # Without its end a line may become longer than any block; what is carried over is looked at only once.
     carried: list[bytes] = []
-    first, inside = 1, False
+    first, inside, n_carried = 1, False, 0
     for text in _normal(path, _decoded(path, encoding, progress=progress), forbidden):
         piece = text.encode()
         if inside or (quotes and _QUOTE in piece):
@@ -71,10 +73,14 @@ def lines(
             cut = piece.rfind(b"\n") + 1
         if cut:
             data = b"".join([*carried, piece[:cut]])
-            carried = []
+            carried, n_carried = [], 0
             yield Lines(data, first)
             first += data.count(b"\n")
         carried.append(piece[cut:])
+        n_carried += len(carried[-1])
+        if n_carried > _MAX_RECORD_BYTES:
+            likely = " It has a quote that is never closed." if inside else ""
+            raise DataError(f"{path}, line {first}: is longer than {_MAX_RECORD_BYTES:,} bytes.{likely}")
     rest = b"".join(carried)
     if rest:
         yield Lines(rest, first)

@@ -237,3 +237,24 @@ def test_other_commands(command):
     assert command("recommend", "nowhere").err == (
         "error: one of the arguments --user --history --all-users is required. See 'recbench recommend --help'.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("seed=range(0,1000000000000)", "is more than 100,000 values, and no sweep may have more jobs."),
+        ("seed=shuffle(range(9000000000))", "is more than 100,000 values, and no sweep may have more jobs."),
+        ("model=range(100001)", "is more than 100,000 values, and no sweep may have more jobs."),
+        ("seed=range(5,1)", "holds no value; write range(START,STOP,STEP), STOP is not part of it."),
+        ("seed=range(1,5,0)", "the step of a range should not be 0, and all three numbers should be finite."),
+        ("trainer.lr=range(0,inf,0.1)", "the step of a range should not be 0, and all three numbers should be finite."),
+    ],
+)
+def test_a_sweep_without_end_or_values(error_of, word, message):
+    assert error_of("-m", word) == f"error: {word}: {message}\n"
+
+
+def test_a_sweep_of_too_many_jobs(error_of):
+    assert error_of("-m", "model.dim=range(1,3001)", "seed=range(0,3000)", "trainer.lr=0.1,0.2") == (
+        "error: the sweep has 18,000,000 jobs, and should have 100,000 at most: take fewer values.\n"
+    )

@@ -287,3 +287,26 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path):
         f"{tmp_path / 'checkpoint.pt'}: was fitted on other training data (fingerprint {TRAIN.fingerprint[:12]}..., "
         f"here {OTHER.fingerprint[:12]}...); use the same dataset.* and split.* options."
     )
+
+
+WHOLE = {"schema_version": 1, "model": "mf", "train": TRAIN.fingerprint, "epoch": 1, "state_dict": STATE}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"model": 1}, {"train": None}, {"state_dict": [torch.zeros(1)]}, {"state_dict": {1: torch.zeros(1)}}]
+    + [{"state_dict": {"weight": 1.0}}],
+    ids=str,
+)
+def test_a_file_of_other_values_is_no_checkpoint(tmp_path, changed):
+    path = tmp_path / "checkpoint.pt"
+    lacking = {name: value for name, value in WHOLE.items() if name not in changed}
+    for content in ({**WHOLE, **changed}, lacking):
+        torch.save(content, path)
+        with_checksum(path)
+        with pytest.raises(RunError) as error:
+            load_checkpoint(tmp_path, "mf", TRAIN)
+        assert str(error.value) == (
+            f"{path}: is no checkpoint of a model: it should hold the model's name, the fingerprint of the training "
+            "data, and tensors by name."
+        )

@@ -721,3 +721,29 @@ def test_long_files_in_several_blocks(tmp_path, monkeypatch):
     assert table["item"].tolist() == [f"i{n % 613}" for n in numbers.tolist()]
     assert (table["rating"] == numbers % 9 / 2).all()
     assert (table["timestamp"] == numbers * 1_000_003).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "layout", "line", "likely"),
+    [
+        (b"user\titem\na\tx\n" + b"b" * 101, TSV, 3, ""),
+        (b'user,item\na,x\n"b,y\n' + b"c,z\n" * 26, CSV, 3, " It has a quote that is never closed."),
+    ],
+)
+def test_a_record_without_end_is_not_kept_in_memory(tmp_path, monkeypatch, content, layout, line, likely):
+    monkeypatch.setattr("recbench.formats.lines._MAX_RECORD_BYTES", 100)
+    monkeypatch.setattr(source, "BLOCK_BYTES", 10)
+    path = tmp_path / "data.txt"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_delimited(path, columns_of({"user": "user", "item": "item"}), layout)
+    assert str(error.value) == f"{path}, line {line}: is longer than 100 bytes.{likely}"
+
+
+def test_of_many_columns_the_first_are_named(tmp_path):
+    path = tmp_path / "data.tsv"
+    path.write_text("\t".join(["a" * 90, *(f"column{n}" for n in range(2, 61))]) + "\n")
+    with pytest.raises(DataError) as error:
+        read_delimited(path, columns_of({"user": "user", "item": "item"}), TSV)
+    shown = ", ".join(["a" * 77 + "...", *(f"column{n}" for n in range(2, 51))])
+    assert f"no column 'user' for the user; the file has: {shown} and 10 more. Set" in str(error.value)

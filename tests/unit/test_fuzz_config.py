@@ -49,7 +49,7 @@ def nested(depth: int):
 
 
 values = st.recursive(
-    plain | foreign | st.sampled_from([nested(50), nested(5000)]),
+    plain | foreign | st.sampled_from([nested(30), nested(40), nested(200)]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts | st.integers() | st.none(), inner, max_size=3),
     max_leaves=6,
 )
@@ -72,7 +72,7 @@ def composed(draw) -> dict:
     return given
 
 
-@fuzz(150)
+@fuzz(60)
 @given(composed(), st.booleans())
 def test_any_values_come_to_a_configuration_or_a_clear_error(given, several):
     with promptly():
@@ -179,7 +179,7 @@ def session():
         yield hydra
 
 
-@fuzz(40)
+@fuzz(15)
 @given(st.lists(words, max_size=4), st.booleans())
 def test_any_words_come_to_jobs_or_a_clear_error(session, words, multirun):
     with promptly():
@@ -226,7 +226,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("run")
 
 
-@fuzz(60)
+@fuzz(30)
 @given(st.data())
 def test_a_damaged_checkpoint_is_noticed(folder, data):
     whole = checkpoint(folder)
@@ -249,7 +249,7 @@ def rezipped(draw, whole: bytes) -> bytes:
     return made.getvalue()
 
 
-@fuzz(150)
+@fuzz(60)
 @given(st.data())
 def test_a_damaged_checkpoint_with_a_right_checksum_is_read_as_tensors_or_refused(folder, data):
     whole = checkpoint(folder)
@@ -283,7 +283,7 @@ objects = st.recursive(
 )
 
 
-@fuzz(150)
+@fuzz(60)
 @given(st.data())
 def test_any_other_object_is_no_checkpoint(folder, data):
     whole = {

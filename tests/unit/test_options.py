@@ -5,8 +5,9 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
+from recbench.configuration import resolve
 from recbench.errors import ConfigError
-from recbench.options import Config, did_you_mean, one_of
+from recbench.options import Config, did_you_mean, one_of, too_deep
 from recbench.registry import Registry
 
 
@@ -132,3 +133,26 @@ def test_a_registry_refuses_bad_and_taken_names():
     with pytest.raises(ConfigError) as error:
         things.register("two", config=Options)(lambda: None)
     assert str(error.value) == "thing 'two': Options already belongs to 'one'; derive a class."
+
+
+def nested(depth):
+    value = 1
+    for level in range(depth):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
+
+def test_what_is_nested_without_end_is_no_option():
+    itself = []
+    itself.append([itself, itself])
+    for value in (nested(33), nested(100_000), itself):
+        with pytest.raises(ConfigError) as error:
+            Options.from_mapping({"dim": value, "lr": 1.0}, "thing 'one'")
+        assert "\n  dim: is nested more than 32 lists and mappings deep; no option is." in str(error.value)
+    assert not too_deep(nested(32))
+    with pytest.raises(ConfigError) as error:
+        resolve({"model": "mf", "dataset": nested(33), "seed": nested(40)})
+    assert str(error.value) == (
+        "dataset: is nested more than 32 lists and mappings deep; no option is.\n"
+        "seed: is nested more than 32 lists and mappings deep; no option is."
+    )
