@@ -39,6 +39,8 @@ class TruncatedSVD(models.Model):
 
     def fit(self, train: Interactions) -> None:
         """Compute the right singular vectors of the binary training matrix."""
+        if self.dim == 0:
+            return  # A single user or item has no direction to spare.
         matrix = scipy.sparse.csr_array(
             (np.ones(len(train)), (train.users.numpy(), train.items.numpy())), shape=(self.n_users, self.n_items)
         )
