@@ -169,7 +169,7 @@ def resolve(composed: Mapping[str, Any], *, several_models: bool = False) -> Res
     groups = [*PARTS, *PLAIN]
     unknown = [key for key in composed if key not in groups and key not in Settings.model_fields]
     for key in unknown:
-        mistakes.append(f"no option {key!r}. {did_you_mean(key, [*groups, *Settings.model_fields])}")
+        mistakes.append(f"no option {key!r}. {did_you_mean(str(key), [*groups, *Settings.model_fields])}")
     parts: dict[str, Any] = {}
     given = {name: _given(composed, name, mistakes) for name in groups}
     given["split"].setdefault("name", "random")
@@ -249,7 +249,7 @@ def _trainer(
     ignored: list[str],
 ) -> Config:
     """Return the options of the trainer of ``model``: its defaults, under what was given."""
-    name = given.pop("name", AUTO)
+    name = str(given.pop("name", AUTO))
     own = _class_of(model).trainer
     if name not in (AUTO, own):
         trainers.registry.entry(name)

@@ -50,6 +50,7 @@ class Config(BaseModel):
     def faults(cls, options: Mapping[str, Any]) -> dict[str, str]:
         """Return what is wrong by key, in the order of ``options``; the empty key is for what is wrong together."""
         plain, lines = {}, {}
+        options = {str(key): value for key, value in options.items()}  # Those of a file may be numbers.
         for key, value in options.items():
             if too_deep(value):
                 lines[key] = f"{key}: {TOO_DEEP}"

@@ -156,3 +156,12 @@ def test_what_is_nested_without_end_is_no_option():
         "dataset: is nested more than 32 lists and mappings deep; no option is.\n"
         "seed: is nested more than 32 lists and mappings deep; no option is."
     )
+
+
+def test_keys_and_names_that_are_no_texts():
+    with pytest.raises(ConfigError) as error:
+        resolve({"model": {"name": "mf", 1: 2}, "dataset": "planted", "trainer": {"name": ["gradient"]}, 0: None})
+    first, second, third, fourth = str(error.value).split("\n")
+    assert first.startswith("no option 0. Known: ")
+    assert second == "model 'mf' cannot be configured:" and third.startswith("  1 = 2: no such option. Known: ")
+    assert fourth.startswith("no trainer \"['gradient']\". Did you mean 'gradient'? Known: ")
