@@ -199,6 +199,7 @@ def _plain(path: Path) -> dict[str, Any]:
             ) from None
     version = plain.get("schema_version") if isinstance(plain, dict) else None
     if type(version) is not int or version != SCHEMA_VERSION:
+        version = version if isinstance(version, int) else None
         raise RunError(f"{path}: is of schema version {version}, and this recbench reads version {SCHEMA_VERSION}.")
     return plain
 
