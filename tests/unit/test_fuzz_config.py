@@ -179,7 +179,7 @@ def session():
         yield hydra
 
 
-@fuzz(15)
+@fuzz(8)
 @given(st.lists(words, max_size=4), st.booleans())
 def test_any_words_come_to_jobs_or_a_clear_error(session, words, multirun):
     with promptly():
