@@ -38,6 +38,8 @@ _INDIFFERENT = frozenset(
         "threads",
         "backend",
         "label",
+        "checkpoints",
+        "checkpoint_seconds",
         "experiment",
         "published",
         "evaluation.same_item",
@@ -110,7 +112,7 @@ def compare(results: Iterable[Result], metric: str | None = None) -> list[Row]:
     """Return one row for each configuration that has a run which is done, the best first.
 
     Runs count as seeds of the same configuration where they agree in all options but seed, device, threads, backend,
-    label, tracking, and paths. Of runs with the same configuration and seed the newest counts.
+    label, tracking, checkpoints, and paths. Of runs with the same configuration and seed the newest counts.
 
     Args:
         results: What ``read_results`` gives.

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -71,6 +71,13 @@ class Settings(Config):
     label: str | None = None
     """A name for the row in comparisons; null names the model."""
 
+    checkpoints: Literal["best", "last", "none"] = "best"
+    """What is kept in the run's folder: best, the fitted model, and while training what resuming needs; last, that too
+    when it is done; none, neither."""
+
+    checkpoint_seconds: float = Field(60.0, ge=0)
+    """Time between two states that are kept for resuming, also in the middle of an epoch; 0 keeps one each step."""
+
     experiment: str | None = None
     """Set by ``experiment=NAME``: the citable configuration that this run belongs to."""
 
@@ -93,6 +100,16 @@ class ExperimentConfig:
     evaluation: EvaluationConfig = EvaluationConfig()
     tracking: TrackingConfig = TrackingConfig()
     settings: Settings = Settings()
+
+    INDIFFERENT: ClassVar[tuple[str, ...]] = (
+        "tracking",
+        "label",
+        "checkpoints",
+        "checkpoint_seconds",
+        "experiment",
+        "published",
+    )
+    """What changes no number of a run."""
 
     def __post_init__(self) -> None:
         """Fill in the model's own trainer and sampler, and check what no part can check alone.
@@ -138,7 +155,7 @@ class ExperimentConfig:
     def identity(self) -> str:
         """SHA-256 of everything in the configuration that can change a number of the run."""
         plain = self.to_dict()
-        for name in ("tracking", "label", "experiment", "published"):
+        for name in self.INDIFFERENT:
             del plain[name]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 

@@ -75,8 +75,12 @@ def run(
     prepared: Prepared | None = None,
     not_applicable: Iterable[str] = (),
     progress: bool = True,
+    resume: bool = False,
 ) -> Outcome:
     """Load, split, fit and evaluate as ``config`` says.
+
+    Where there is a folder, SIGINT and SIGTERM end the run once the step that it is at is done and its state is kept;
+    a second one ends it at once.
 
     Args:
         config: The experiment.
@@ -86,19 +90,25 @@ def run(
             loads it.
         not_applicable: Options that were given and have no effect here; recorded in the results.
         progress: Whether to draw progress bars (never where the output is no terminal).
+        resume: Whether to go on with the run that ``folder`` holds, which did not come to its end.
 
     Raises:
         ConfigError, DataError: The configuration or the data is wrong.
         DivergedError: The loss stopped being finite.
-        RunError: The folder already holds a run.
+        RunError: The folder already holds a run; or the one to go on with is not there, is damaged, or was begun with
+            other options, data or code.
+        KeyboardInterrupt: A signal asked to stop.
     """
     device = resolve_device(config.settings.device)
-    record = RunFolder(Path(folder), config, device, tuple(not_applicable)) if folder is not None else None
+    record = (
+        RunFolder(Path(folder), config, device, tuple(not_applicable), resume=resume) if folder is not None else None
+    )
     with torch_settings(config.settings.threads, device), record or nullcontext(), bars(progress):
         reset_peak_memory(device)
         for sentence in without_effect(config):
             logger.warning("%s", sentence)
         prepared = prepared or prepare(config)
+        checkpoints = None if record is None else record.begin(prepared)
         split = prepared.split
         model = models.registry.make(config.model, split.train, config.seed).to(device)
         assert config.trainer is not None, "ExperimentConfig fills it in"
@@ -120,6 +130,7 @@ def run(
             on_epoch=None if record is None else record.epoch,
             progress=progress,
             backend=config.settings.backend,
+            checkpoints=checkpoints,
         )
         parts: tuple[Part, ...] = ("valid", "test")
         reports = {str(part): measure(part) for part in parts if getattr(split, part) is not None}

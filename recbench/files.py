@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from pickle import UnpicklingError
@@ -35,10 +37,15 @@ _UNREADABLE = (
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, n_bytes: int | None = None) -> Iterator[BinaryIO]:
     """Give a file to write to, which takes the place of ``path`` once all of it is on disk.
 
-    Whatever happens before, ``path`` stays as it was and nothing else is left in its folder.
+    Whatever happens before, ``path`` stays as it was and nothing else is left in its folder; but for the file itself
+    where the process is killed (see ``remove_leftovers``).
+
+    Args:
+        path: What is to be replaced.
+        n_bytes: What will be written about, where that is known, for the message.
 
     Raises:
         StorageError: The disk is full, or the folder cannot be written to.
@@ -55,11 +62,17 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         # Where nothing can be written nothing can be taken away either.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise StorageError(f"{path}: cannot be written ({_reason(error)}).") from error
+        raise StorageError(f"{path}: cannot be written ({_reason(error)}).{_room(path.parent, n_bytes)}") from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed were writing in ``folder``; for one who holds it alone."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -130,7 +143,6 @@ def save_checkpoint(
         train: What it was fitted on; only the fingerprint is kept.
         epoch: The epoch whose parameters these are; None where there are no epochs.
     """
-    path = folder / CHECKPOINT
     plain = {
         "schema_version": SCHEMA_VERSION,
         "model": model,
@@ -138,16 +150,52 @@ def save_checkpoint(
         "epoch": epoch,
         "state_dict": {name: tensor.detach().cpu() for name, tensor in state.items()},
     }
-    with replacing(path) as file:
+    save_plain(folder / CHECKPOINT, plain)
+
+
+def save_plain(path: Path, plain: Mapping[str, Any]) -> None:
+    """Write nested tensors, numbers and texts, and their checksum in the form that ``sha256sum -c`` reads.
+
+    Whenever the process is killed, what is at ``path`` is whole and its checksum is beside it: while the new file
+    takes the place of the old one, both checksums are there.
+
+    Raises:
+        StorageError: The disk is full, or the folder cannot be written to; what was there stays.
+    """
+    with replacing(path, _n_bytes(plain)) as file:
         try:
             torch.save(plain, file)
         except RuntimeError as error:
             # What torch finds unexpected while it tidies up hides what the disk said.
             raise error.__context__ if isinstance(error.__context__, OSError) else error from None
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    with replacing(_checksum(path)) as file:
-        file.write(f"{digest}  {path.name}\n".encode())
+        file.flush()
+        digest = _sha256(Path(file.name))
+        _write_checksums(path, [digest, *_checksums(path)])
+    _write_checksums(path, [digest])
+
+
+def move_plain(path: Path, target: Path) -> None:
+    """Let the file at ``path``, which ``save_plain`` wrote, take the place of ``target``; with its checksum.
+
+    Whenever the process is killed, each of the two that is there is whole and has its checksum.
+
+    Raises:
+        StorageError: The folder cannot be written to.
+    """
+    digests = _checksums(path)
+    _write_checksums(target, [*digests, *_checksums(target)])
+    try:
+        path.replace(target)
+    except OSError as error:
+        raise StorageError(f"{target}: cannot be written ({_reason(error)}).") from error
+    _sync_folder(target.parent)
+    _write_checksums(target, digests)
+
+
+def remove_plain(path: Path) -> None:
+    """Remove the file at ``path`` and its checksum, where they are there."""
+    path.unlink(missing_ok=True)
+    _checksum(path).unlink(missing_ok=True)
 
 
 def load_checkpoint(folder: str | Path, model: str, train: Interactions) -> dict[str, Tensor]:
@@ -163,7 +211,10 @@ def load_checkpoint(folder: str | Path, model: str, train: Interactions) -> dict
             another model or other training data.
     """
     path = Path(folder) / CHECKPOINT
-    plain = _plain(path)
+    if not path.exists():
+        reason = os.strerror(errno.ENOENT)
+        raise RunError(f"{path}: cannot be read ({reason}); is {path.parent} a finished run?")
+    plain = load_plain(path)
     if not _is_checkpoint(plain):
         raise RunError(
             f"{path}: is no checkpoint of a model: it should hold the model's name, the fingerprint of the training "
@@ -179,17 +230,23 @@ def load_checkpoint(folder: str | Path, model: str, train: Interactions) -> dict
     return plain["state_dict"]
 
 
-def _plain(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds, after its checksum; the one place that reads what torch has written."""
+def load_plain(path: Path) -> dict[str, Any]:
+    """Return what ``save_plain`` wrote, its tensors on the CPU; the one place that reads what torch has written.
+
+    Raises:
+        RunError: It is not there, is damaged, holds other things than tensors and plain values, or is of another
+            schema version.
+    """
     try:
-        expected = _checksum(path).read_text(encoding="utf-8").partition(" ")[0]
+        expected = _checksums(path)
         file = path.open("rb")
     except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: cannot be read ({_reason(error)}); is {path.parent} a finished run?") from None
+        raise RunError(f"{path}: cannot be read ({_reason(error)}).") from None
     with file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != expected:
-            raise RunError(f"{path}: is damaged: its SHA-256 is {found[:12]}..., and {expected[:12]}... was written.")
+        if found not in expected:
+            written = f"{expected[0][:12]}..." if expected else "nothing"
+            raise RunError(f"{path}: is damaged: its SHA-256 is {found[:12]}..., and {written} was written.")
         file.seek(0)
         try:
             plain = torch.load(file, map_location="cpu", weights_only=True)
@@ -217,6 +274,39 @@ def _is_checkpoint(plain: Mapping[str, Any]) -> bool:
 
 def _checksum(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
+
+
+def _checksums(path: Path) -> list[str]:
+    """Return the SHA-256 of what may stand at ``path``; none where nothing was written there."""
+    if not _checksum(path).exists():
+        return []
+    return [line.partition(" ")[0] for line in _checksum(path).read_text(encoding="ascii").splitlines()]
+
+
+def _write_checksums(path: Path, digests: Iterable[str]) -> None:
+    with replacing(_checksum(path)) as file:
+        file.write("".join(f"{digest}  {path.name}\n" for digest in dict.fromkeys(digests)).encode())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _n_bytes(plain: Any) -> int:
+    """Return the bytes of all tensors in nested plain values."""
+    if isinstance(plain, Tensor):
+        return plain.numel() * plain.element_size()
+    if isinstance(plain, Mapping):
+        return sum(map(_n_bytes, plain.values()))
+    return sum(map(_n_bytes, plain)) if isinstance(plain, list | tuple) else 0
+
+
+def _room(folder: Path, n_bytes: int | None) -> str:
+    """Return a sentence on what is needed and what is free; empty where that is not known."""
+    if n_bytes is None or not folder.is_dir():
+        return ""
+    return f" It takes {n_bytes:,} bytes, and {shutil.disk_usage(folder).free:,} are free there."
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,8 @@
 """The folder of one run: what is in it, in which order it is written, and how it is read back.
 
 ``status.json`` says that the run is running, ``config.yaml`` and ``run.json`` how to repeat it, ``metrics.jsonl``
-and the TensorBoard events grow with it, ``run.log`` tells its story. At the end come ``per_user.csv.gz``,
+and the TensorBoard events grow with it, ``run.log`` tells its story. While it trains, ``last.pt``, ``previous.pt`` and
+``best.pt`` have what resuming needs (see ``recbench.checkpoints``). At the end come ``per_user.csv.gz``,
 ``checkpoint.pt`` and, last and whole, ``result.json``: where it is, the run has ended as its ``status`` says.
 """
 
@@ -22,27 +23,43 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
-from recbench.candidates import candidates_fingerprint
+from recbench.checkpoints import Checkpoints, FolderCheckpoints, Found, read_state, remove_states
 from recbench.configuration import ExperimentConfig
 from recbench.data import Split
 from recbench.environment import environment
 from recbench.errors import DivergedError, RunError
 from recbench.evaluation import METRIC_DEFINITIONS_VERSION, Report
-from recbench.files import SCHEMA_VERSION, read_json, replacing, save_checkpoint, write_json, write_yaml
-from recbench.fingerprints import code_fingerprint, features_fingerprint
+from recbench.files import (
+    SCHEMA_VERSION,
+    read_json,
+    remove_leftovers,
+    replacing,
+    save_checkpoint,
+    write_json,
+    write_yaml,
+)
+from recbench.interrupts import Interrupts
 from recbench.logs import ROOT, name_the_run, run_name
 from recbench.repeat import command_line
 from recbench.resources import peak_memory_bytes
+from recbench.resuming import (
+    CONFIG,
+    RUN,
+    circumstances,
+    fingerprints_of_data,
+    refuse_other,
+    refuse_other_circumstances,
+)
 from recbench.text import printable
 from recbench.tracking import CURVE, Tracker
 from recbench.trainers import EpochRecord
 
 if TYPE_CHECKING:
-    from recbench.experiment import Outcome
+    from recbench.experiment import Outcome, Prepared
 
 logger = logging.getLogger(__name__)
 
-RESULT, STATUS, CONFIG, RUN = "result.json", "status.json", "config.yaml", "run.json"
+RESULT, STATUS = "result.json", "status.json"
 LOG, PER_USER, _LOCK = "run.log", "per_user.csv.gz", ".lock"
 
 OLD_ATTEMPT = re.compile(r"\.old-\d+$")
@@ -73,7 +90,13 @@ class RunFolder:
     """Keeps one run; a context manager around all of it, so that its end is recorded however it comes."""
 
     def __init__(
-        self, folder: Path, config: ExperimentConfig, device: torch.device, not_applicable: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        config: ExperimentConfig,
+        device: torch.device,
+        not_applicable: tuple[str, ...] = (),
+        *,
+        resume: bool = False,
     ) -> None:
         """Remember what is to be recorded; nothing is written before the context is entered.
 
@@ -82,37 +105,97 @@ class RunFolder:
             config: The experiment.
             device: Where it computes.
             not_applicable: Options that were given and have no effect.
+            resume: Whether to go on with the run that the folder holds; nothing of it is changed before ``begin``.
         """
         self.folder = folder
         self.config = config
         self._device = device
         self._not_applicable = not_applicable
+        self._resume = resume
+        self._resumed: list[str] = []
+        self._found: Found | None = None
+        self._interrupts = Interrupts()
+        self._tracker: Tracker | None = None
         self._ended = False
 
     def __enter__(self) -> RunFolder:
         """Take the folder.
 
         Raises:
-            RunError: It cannot be made, or holds another run.
+            RunError: It cannot be made, or holds another run; or the one to go on with is going on or done, was begun
+                with other options, code or threads or on another device, or is damaged.
         """
         self._begun = time.perf_counter()
         self._started = _now()
         self._repeat = command_line(self.config)
-        self._fingerprints = {"config": self.config.identity, "code": code_fingerprint(self.config)}
+        self._circumstances = circumstances(self.config, torch.get_num_threads(), self._device)
+        self._fingerprints = {name: self._circumstances[name] for name in ("config", "code")}
         with ExitStack() as undo:
+            undo.enter_context(self._interrupts.caught())
             self._occupy(undo)
-            write_json(self.folder / STATUS, {**self._head("running"), "started": self._started})
-            write_yaml(self.folder / CONFIG, self.config.to_dict())
-            write_json(self.folder / RUN, self._run())
+            if self._resume:
+                self._look_at_what_was_left()
             self._attach_log(undo)
-            self._tracker = Tracker(self.folder, self.config, self._card())
+            if not self._resume:
+                self._open()
             self._undo = undo.pop_all()
-        logger.info("started")
-        logger.debug("repeat with: %s", self._repeat)
         return self
+
+    def begin(self, prepared: Prepared) -> Checkpoints:
+        """Return where training finds and keeps its states, now that the data is known.
+
+        Raises:
+            RunError: The run to go on with was begun with other data; it stays as it was.
+        """
+        data = fingerprints_of_data(prepared)
+        if self._found is not None:
+            refuse_other(self.folder, self._found.fingerprints, self._circumstances | data)
+        if self._resume:
+            self._open()
+        if self.config.settings.checkpoints == "none":
+            return Checkpoints()
+        seconds = self.config.settings.checkpoint_seconds
+        return FolderCheckpoints(self.folder, seconds, self._circumstances | data, self._interrupts, self._found)
+
+    def _look_at_what_was_left(self) -> None:
+        """Read what an earlier attempt left in the folder.
+
+        Raises:
+            RunError: See ``__enter__``.
+        """
+        refuse_other_circumstances(self.folder, self.config, self._circumstances)
+        before = read_run(self.folder)
+        if before["status"] in ("done", "diverged"):
+            raise RunError(f"the run {self.folder} is {before['status']!r}: there is nothing to go on with.")
+        self._found = read_state(self.folder)
+        run = read_json(self.folder / RUN)
+        self._started = run["started"]
+        self._resumed = [*run["resumed"], _now()]
+        self._not_applicable = self._not_applicable or tuple(run["not_applicable"])
+
+    def _open(self) -> None:
+        """Begin to write."""
+        write_json(self.folder / STATUS, {**self._head("running"), "started": self._started})
+        curve: tuple[EpochRecord, ...] = ()
+        if self._resume:
+            (self.folder / RESULT).unlink(missing_ok=True)
+            remove_leftovers(self.folder)
+            if self._found is None:
+                logger.warning("no state of the training was kept: it starts anew")
+            else:
+                curve = self._found.state.curve
+                self._begun -= self._found.state.seconds
+                logger.info("goes on after epoch %d", len(curve))
+        else:
+            write_yaml(self.folder / CONFIG, self.config.to_dict())
+            logger.info("started")
+        write_json(self.folder / RUN, self._run())
+        self._tracker = Tracker(self.folder, self.config, self._card(), curve)
+        logger.debug("repeat with: %s", self._repeat)
 
     def epoch(self, record: EpochRecord) -> None:
         """Add one point to the curve."""
+        assert self._tracker is not None
         self._tracker.epoch(record)
         monitor = getattr(self.config.trainer, "monitor", None)
         shown = [
@@ -132,19 +215,23 @@ class RunFolder:
             _warn_of_ties(part, report)
         if "test" in outcome.reports:
             _write_per_user(self.folder / PER_USER, outcome.reports["test"], outcome.split)
-        name = self._head("done")["model"]
-        save_checkpoint(self.folder, name, outcome.model.state_dict(), outcome.split.train, outcome.fit.best_epoch)
+        if self.config.settings.checkpoints != "none":
+            name = self._head("done")["model"]
+            save_checkpoint(self.folder, name, outcome.model.state_dict(), outcome.split.train, outcome.fit.best_epoch)
+        assert self._tracker is not None
         self._tracker.finish(outcome)
         self._tracker.close(success=True)
         logger.info("done: %s", self.folder)
         self._end("done", self._result(outcome))
+        if self.config.settings.checkpoints != "last":
+            remove_states(self.folder)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Record what went wrong, if anything did, and leave the folder."""
         with self._undo:
-            if error is not None and not self._ended:
+            if error is not None and self._tracker is not None and not self._ended:
                 self._log_traceback(error)
                 # On a full disk the one may fail and the other succeed.
                 for record in (
@@ -160,14 +247,21 @@ class RunFolder:
         """Make the folder and lock it; ``undo`` unlocks it."""
         elsewhere = "choose another one with hydra.run.dir=FOLDER."
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self._resume:
+                self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / _LOCK)
             lock.acquire(blocking=False)
         except Timeout:
+            if self._resume:
+                raise RunError(f"the run {self.folder} is going on, in another process.") from None
             raise RunError(f"the folder {self.folder} is in use by a run that is going on; {elsewhere}") from None
         except OSError as error:
+            if self._resume:
+                raise RunError(f"the run {self.folder} cannot be resumed ({error.strerror}).") from None
             raise RunError(f"the folder {self.folder} cannot be used ({error.strerror}); {elsewhere}") from None
         undo.callback(lock.release)
+        if self._resume:
+            return
         for name in (RESULT, STATUS, CONFIG, CURVE):
             if (self.folder / name).exists():
                 raise RunError(f"the folder {self.folder} already holds a run ({name}); {elsewhere}")
@@ -209,6 +303,8 @@ class RunFolder:
             "schema_version": SCHEMA_VERSION,
             "repeat": self._repeat,
             "started": self._started,
+            "resumed": self._resumed,
+            "not_applicable": list(self._not_applicable),
             **environment(),
             "threads": torch.get_num_threads(),
             "device": str(self._device),
@@ -249,12 +345,7 @@ class RunFolder:
                 "kind": self.config.evaluation.candidates,
                 **{part: found.counts for part, found in candidates.items()},
             },
-            "fingerprints": {
-                "data": outcome.prepared.data_fingerprint,
-                "features": features_fingerprint(split.train.features),
-                "split": split.fingerprint,
-                "candidates": candidates_fingerprint(candidates),
-            },
+            "fingerprints": fingerprints_of_data(outcome.prepared),
             "selection": _selection(self.config, split),
             "best_epoch": outcome.fit.best_epoch,
             "epochs": len(outcome.fit.curve),
@@ -275,6 +366,7 @@ class RunFolder:
             "device": str(self._device),
             "backend": self.config.backend(self._device),
             "started": self._started,
+            "resumed": len(self._resumed),
             "ended": _now(),
             "config": self.config.to_dict(),
         }

@@ -15,7 +15,8 @@ from pydantic import Field, model_validator
 
 from recbench import metrics
 from recbench.data import Interactions, Ranking
-from recbench.files import finite
+from recbench.errors import StorageError
+from recbench.files import finite, replacing
 from recbench.models import Model
 from recbench.options import Config
 from recbench.text import printable
@@ -55,22 +56,35 @@ class TrackingConfig(Config):
 class Tracker:
     """Writes the curve of one run into its folder."""
 
-    def __init__(self, folder: Path, config: ExperimentConfig, card: str) -> None:
-        """Begin.
+    def __init__(self, folder: Path, config: ExperimentConfig, card: str, curve: tuple[EpochRecord, ...] = ()) -> None:
+        """Begin, or go on: what an earlier attempt wrote gives way to ``curve``, so that no point is there twice.
 
         Args:
             folder: The run's.
             config: The experiment.
             card: What TensorBoard shows as the run's text, in Markdown.
+            curve: The epochs that are over.
+
+        Raises:
+            StorageError: A file cannot be written.
         """
+        self._path = folder / CURVE
+        with replacing(self._path) as file:
+            file.write("".join(map(_line, curve)).encode())
         # Line by line, so that what was written is there for others and after a crash.
-        self._curve = (folder / CURVE).open("x", encoding="utf-8", buffering=1)
-        self._board = TensorBoard(folder, config, card) if config.tracking.tensorboard else None
+        self._curve = self._path.open("a", encoding="utf-8", buffering=1)
+        self._board = TensorBoard(folder, config, card, curve) if config.tracking.tensorboard else None
 
     def epoch(self, record: EpochRecord) -> None:
-        """Add one point."""
-        line = finite({"epoch": record.epoch, **record.values})
-        self._curve.write(json.dumps(line, allow_nan=False) + "\n")
+        """Add one point.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        try:
+            self._curve.write(_line(record))
+        except OSError as error:
+            raise StorageError(f"{self._path}: cannot be written ({error.strerror}).") from error
         if self._board is not None:
             self._board.scalars(record.values, record.epoch)
 
@@ -88,6 +102,10 @@ class Tracker:
             self._board.close(success)
 
 
+def _line(record: EpochRecord) -> str:
+    return json.dumps(finite({"epoch": record.epoch, **record.values}), allow_nan=False) + "\n"
+
+
 class TensorBoard:
     """The event file of one run, with the records that make it a line of the HPARAMS tab.
 
@@ -95,17 +113,23 @@ class TensorBoard:
     the union over all runs, and models with different options compare in one table.
     """
 
-    def __init__(self, folder: Path, config: ExperimentConfig, card: str) -> None:
-        """Begin the session; see ``Tracker``."""
+    def __init__(self, folder: Path, config: ExperimentConfig, card: str, curve: tuple[EpochRecord, ...]) -> None:
+        """Begin the session; see ``Tracker``. The file of an earlier attempt, and how that ended, give way."""
         # It takes a second to import, which only runs that write events should pay.
         from tensorboard.plugins.hparams import summary_v2
         from torch.utils.tensorboard import SummaryWriter
 
         self._config = config
-        self._writer = SummaryWriter(str(folder))
+        earlier = list(folder.glob("events.out.tfevents.*"))
+        # Whoever is looking at the earlier file forgets its points.
+        self._writer = SummaryWriter(str(folder), purge_step=1 if earlier else None)
         self._add(summary_v2.hparams_pb(hparams(config), trial_id=folder.name))
         self._writer.add_text("card", card)
+        for record in curve:
+            self.scalars(record.values, record.epoch)
         self._writer.flush()
+        for path in earlier:
+            path.unlink()
 
     def scalars(self, values: Mapping[str, float], epoch: int) -> None:
         """Add one point to each curve."""

@@ -149,4 +149,8 @@ class AlternatingModel(Model):
 
     @abstractmethod
     def sweeps(self, train: Interactions) -> Iterator[float]:
-        """Yield the objective, over the number of interactions, after each sweep over both sides; without end."""
+        """Yield the objective, over the number of interactions, after each sweep over both sides; without end.
+
+        All that one sweep hands to the next stands in parameters and buffers, so that a new iterator goes on from
+        there.
+        """

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from recbench.compiled.backend import BackendName
-from recbench.data import Split
+from recbench.data import Interactions, Split
 from recbench.errors import ConfigError, DivergedError
 from recbench.models import AlternatingModel, Model
 from recbench.trainers import register
 from recbench.trainers.base import EpochRecord, FitResult, Trainer
-from recbench.trainers.epochs import EpochsConfig, fit_in_epochs
+from recbench.trainers.epochs import Engine, EpochsConfig, fit_in_epochs
 
 if TYPE_CHECKING:
+    from recbench.checkpoints import Checkpoints
     from recbench.negatives import Sampler
 
 
@@ -39,6 +40,7 @@ class Alternating(Trainer):
         on_epoch: Callable[[EpochRecord], None] | None = None,
         progress: bool = False,
         backend: BackendName = "auto",
+        checkpoints: Checkpoints | None = None,
     ) -> FitResult:
         """Fit ``model``, an ``AlternatingModel``, and leave it as the chosen epoch did; see ``Trainer.fit``.
 
@@ -53,13 +55,36 @@ class Alternating(Trainer):
                 f"{type(model).__name__} is no AlternatingModel, and the trainer 'alternating' fits no other."
             )
 
-        def epochs() -> Iterator[dict[str, float]]:
-            for epoch, loss in enumerate(model.sweeps(split.train), 1):
-                if not math.isfinite(loss):
-                    raise DivergedError(
-                        f"the objective of {type(model).__name__} is no longer finite in epoch {epoch}. "
-                        "Raise model.reg."
-                    )
-                yield {"loss": loss}
+        return fit_in_epochs(
+            model,
+            _Sweeps(model, split.train),
+            self.config,
+            validate=validate,
+            on_epoch=on_epoch,
+            progress=progress,
+            checkpoints=checkpoints,
+        )
 
-        return fit_in_epochs(model, epochs(), self.config, validate=validate, on_epoch=on_epoch, progress=progress)
+
+class _Sweeps(Engine):
+    """One sweep an epoch; all that the next one depends on is in the model."""
+
+    def __init__(self, model: AlternatingModel, train: Interactions) -> None:
+        self.model = model
+        self.losses = model.sweeps(train)
+
+    def epoch(self, number: int) -> dict[str, float]:
+        """Sweep once over both sides, and return the objective."""
+        loss = next(self.losses)
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the objective of {type(self.model).__name__} is no longer finite in epoch {number}. Raise model.reg."
+            )
+        return {"loss": loss}
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on with the model as it is."""

@@ -13,6 +13,7 @@ from recbench.models import Model
 from recbench.options import Config
 
 if TYPE_CHECKING:
+    from recbench.checkpoints import Checkpoints
     from recbench.negatives import Sampler
 
 
@@ -63,6 +64,7 @@ class Trainer(ABC):
         on_epoch: Callable[[EpochRecord], None] | None = None,
         progress: bool = False,
         backend: BackendName = "auto",
+        checkpoints: Checkpoints | None = None,
     ) -> FitResult:
         """Fit ``model`` in place, on the device where it is.
 
@@ -72,9 +74,11 @@ class Trainer(ABC):
             seed: Of shuffling, negatives and dropout.
             negatives: Draws negatives, on the model's device; None where the model needs none.
             validate: Returns the metrics by which the best epoch is chosen; None keeps the last epoch.
-            on_epoch: Told of each epoch as it ends.
+            on_epoch: Told of each epoch as it ends, but not again of those of an earlier attempt.
             progress: Whether to draw a progress bar.
             backend: What computes, where the trainer has more than one; auto is the compiled one where it applies.
+            checkpoints: What an earlier attempt left, and where to keep states while training; a trainer that goes
+                in epochs hands it to ``fit_in_epochs``. None keeps none.
 
         Raises:
             DivergedError: The loss stopped being finite.

@@ -13,6 +13,7 @@ from recbench.options import Config
 from recbench.trainers import EpochRecord, FitResult, Trainer, register
 
 if TYPE_CHECKING:
+    from recbench.checkpoints import Checkpoints
     from recbench.negatives import Sampler
 
 
@@ -35,8 +36,12 @@ class ClosedForm(Trainer):
         on_epoch: Callable[[EpochRecord], None] | None = None,
         progress: bool = False,
         backend: BackendName = "auto",
+        checkpoints: Checkpoints | None = None,
     ) -> FitResult:
-        """Fit ``model`` on ``split.train``; see ``Trainer.fit``. The other arguments have nothing to act on."""
+        """Fit ``model`` on ``split.train``; see ``Trainer.fit``. The other arguments have nothing to act on.
+
+        There is no state in the middle: what was interrupted starts anew.
+        """
         started = time.perf_counter()
         model.fit(split.train)
         return FitResult(best_epoch=None, curve=(), seconds=time.perf_counter() - started)

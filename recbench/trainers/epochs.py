@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, Self
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from recbench import metrics
-from recbench.errors import ConfigError
+from recbench.checkpoints import Best, Checkpoints, TrainingState
+from recbench.errors import ConfigError, RunError
 from recbench.metrics import MetricText
 from recbench.models import Model
 from recbench.options import Config
@@ -51,54 +52,119 @@ class EpochsConfig(Config):
         return self
 
 
+class Engine(ABC):
+    """Trains a model, epoch after epoch, in a way that can be taken up again.
+
+    What is random in an epoch follows from the seed and the epoch's number alone. So an engine that keeps nothing
+    from one epoch to the next but the model itself has the state ``{}``.
+    """
+
+    after_step: Callable[[], None] = staticmethod(lambda: None)
+    """To be called by ``epoch`` wherever ``state`` can be asked for; an engine that can be taken up only between
+    epochs leaves it alone."""
+
+    @abstractmethod
+    def epoch(self, number: int) -> dict[str, float]:
+        """Train for epoch ``number``, counted from 1, and return its values, such as the loss.
+
+        Right after ``restore`` of a state from the middle of this epoch: for the rest of it, and return the values of
+        all of it.
+
+        Raises:
+            DivergedError: The loss stopped being finite.
+        """
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return nested tensors, numbers and texts: all that the next steps depend on beside the model's tensors.
+
+        Raises:
+            DivergedError: A parameter is not finite, so that nobody should go on from here.
+        """
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``; the model has its tensors already."""
+
+
 def fit_in_epochs(
     model: Model,
-    epochs: Iterator[dict[str, float]],
+    engine: Engine,
     config: EpochsConfig,
     *,
     validate: Callable[[Model], Mapping[str, float]] | None,
     on_epoch: Callable[[EpochRecord], None] | None,
     progress: bool,
+    checkpoints: Checkpoints | None,
 ) -> FitResult:
-    """Go through ``epochs`` and leave ``model`` as it was after the chosen one.
+    """Train epoch by epoch, from where an earlier attempt ended, and leave ``model`` as it was after the chosen one.
 
     Args:
-        model: What ``epochs`` fits.
-        epochs: Without end; each step trains for one epoch and gives its values, such as the loss.
+        model: What ``engine`` trains.
+        engine: Trains for one epoch at a time.
         config: How many, and which one is kept.
         validate: Gives the metrics of the part that chooses the epoch; None where there is no such part.
-        on_epoch: Is told of each epoch.
+        on_epoch: Is told of each epoch that was not over before.
         progress: Whether to draw a progress bar where the output is a terminal.
+        checkpoints: What an earlier attempt left, and where to keep the states of this one; None keeps none.
 
     Raises:
         ConfigError: A selection without the part it needs, or a monitor that is not measured.
+        DivergedError: The loss stopped being finite.
+        KeyboardInterrupt: Somebody asked to stop; where there are checkpoints, the state is kept.
     """
+    checkpoints = checkpoints or Checkpoints()
     chosen = _Chosen(config, validate is not None)
     begun = time.perf_counter()
-    curve = []
+    curve: list[EpochRecord] = []
+    values: dict[str, float] | None = None
+
+    def state() -> TrainingState:
+        seconds = time.perf_counter() - begun
+        return TrainingState(
+            model.state_dict(), engine.state(), chosen.state(), tuple(curve), values, seconds, chosen.best
+        )
+
+    found = checkpoints.found
+    if found is not None:
+        model.load_state_dict(found.model)
+        engine.restore(found.engine)
+        chosen.restore(found.choice, found.best)
+        curve += found.curve
+        values = None if found.unvalidated is None else dict(found.unvalidated)
+        begun -= found.seconds
+    engine.after_step = lambda: checkpoints.offer(state)
     model.train()
-    for epoch in tqdm(
-        range(1, config.epochs + 1),
+    with tqdm(
+        initial=len(curve),
+        total=config.epochs,
         desc="fit",
         unit="epoch",
         delay=1,
         leave=False,
         disable=None if progress else True,
-    ):
-        values = next(epochs)
-        evaluated = validate is not None and (epoch % config.evaluate_every == 0 or epoch == config.epochs)
-        if evaluated:
-            assert validate is not None
-            measured = validate(model)
-            part = "test" if chosen.selection == "test" else "valid"
-            values |= {f"{part}/{name}": value for name, value in measured.items()}
-            chosen.see(epoch, measured, model)
-        curve.append(EpochRecord(epoch, values))
-        if on_epoch is not None:
-            on_epoch(curve[-1])
-        if chosen.done:
-            break
-    best_epoch = chosen.restore(model, last=len(curve))
+    ) as bar:
+        while len(curve) < config.epochs and not chosen.done:
+            epoch = len(curve) + 1
+            if values is None:
+                with checkpoints.steps():
+                    values = engine.epoch(epoch)
+            if validate is not None and (epoch % config.evaluate_every == 0 or epoch == config.epochs):
+                try:
+                    measured = validate(model)
+                except KeyboardInterrupt:
+                    checkpoints.save(state())
+                    raise
+                part = "test" if chosen.selection == "test" else "valid"
+                values |= {f"{part}/{name}": value for name, value in measured.items()}
+                chosen.see(epoch, measured, model)
+            curve.append(EpochRecord(epoch, values))
+            values = None
+            if on_epoch is not None:
+                on_epoch(curve[-1])
+            bar.update()
+            checkpoints.offer(state)
+    best_epoch = chosen.leave(model, last=len(curve))
     model.eval()
     return FitResult(best_epoch, tuple(curve), time.perf_counter() - begun)
 
@@ -118,7 +184,7 @@ class _Chosen:
             )
         self.best_value = -math.inf
         self.best_epoch: int | None = None
-        self.best_state: dict[str, Tensor] = {}
+        self.best: Best | None = None
         self.waited = 0
 
     @property
@@ -142,11 +208,25 @@ class _Chosen:
         self.waited += 1
         if value > self.best_value:
             self.best_value, self.best_epoch, self.waited = value, epoch, 0
-            self.best_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            self.best = Best(epoch, {name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
 
-    def restore(self, model: Model, last: int) -> int:
+    def state(self) -> dict[str, Any]:
+        """Return all but the parameters, which are ``best``."""
+        return {"best_value": self.best_value, "best_epoch": self.best_epoch, "waited": self.waited}
+
+    def restore(self, state: Mapping[str, Any], best: Best | None) -> None:
+        """Go on from ``state``, with the parameters ``best``."""
+        self.best_value, self.best_epoch, self.waited = (state[key] for key in ("best_value", "best_epoch", "waited"))
+        self.best = best
+
+    def leave(self, model: Model, last: int) -> int:
         """Give ``model`` the chosen epoch's parameters and return that epoch."""
         if self.best_epoch is None:
             return last
-        model.load_state_dict(self.best_state)
+        if self.best is None:
+            raise RunError(
+                f"epoch {self.best_epoch} is the best, and the file of the best epoch is from further on: the training "
+                "did not come there again. Run the experiment anew, in another folder."
+            )
+        model.load_state_dict(self.best.model)
         return self.best_epoch

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -24,10 +24,11 @@ from recbench.randomness import derive, generator
 from recbench.registry import OneOf
 from recbench.trainers import register
 from recbench.trainers.base import EpochRecord, FitResult, Trainer
-from recbench.trainers.epochs import EpochsConfig, fit_in_epochs
+from recbench.trainers.epochs import Engine, EpochsConfig, fit_in_epochs
 from recbench.trainers.optimizers import build_optimizer, optimizers
 
 if TYPE_CHECKING:
+    from recbench.checkpoints import Checkpoints
     from recbench.compiled.mf import MFSteps
     from recbench.compiled.ncf import NCF, NCFSteps
 
@@ -86,6 +87,7 @@ class Gradient(Trainer):
         on_epoch: Callable[[EpochRecord], None] | None = None,
         progress: bool = False,
         backend: BackendName = "auto",
+        checkpoints: Checkpoints | None = None,
     ) -> FitResult:
         """Fit ``model`` on ``split.train`` and leave it with the parameters of the chosen epoch.
 
@@ -98,6 +100,7 @@ class Gradient(Trainer):
             on_epoch: Is told of each epoch.
             progress: Whether to draw a progress bar where the output is a terminal.
             backend: What takes the steps.
+            checkpoints: What an earlier attempt left, and where to keep states; see ``Trainer.fit``.
 
         Raises:
             ConfigError: A ranking loss without negatives, a selection without the part it needs, or a backend that
@@ -107,16 +110,19 @@ class Gradient(Trainer):
         if not isinstance(model, GradientModel):
             raise ConfigError(f"{type(model).__name__} is no GradientModel, and the trainer 'gradient' fits no other.")
 
-        def epochs() -> Iterator[dict[str, float]]:
-            steps = self._steps(model, split.train, seed, negatives, backend)
-            for epoch in itertools.count(1):
-                yield steps.epoch(epoch)
-
-        return fit_in_epochs(model, epochs(), self.config, validate=validate, on_epoch=on_epoch, progress=progress)
+        return fit_in_epochs(
+            model,
+            self._steps(model, split.train, seed, negatives, backend),
+            self.config,
+            validate=validate,
+            on_epoch=on_epoch,
+            progress=progress,
+            checkpoints=checkpoints,
+        )
 
     def _steps(
         self, model: GradientModel, train: Interactions, seed: int, negatives: Sampler | None, backend: BackendName
-    ) -> _Steps | MFSteps | NCFSteps:
+    ) -> Engine:
         """Return what takes the steps of an epoch."""
         drawn: Config | None = getattr(negatives, "config", None)
         if resolve_backend(backend, type(model), model.config, self.config, drawn, model.device) == "torch":
@@ -132,7 +138,17 @@ class Gradient(Trainer):
         return NCFSteps(cast("NCF", model), train, self.config, seed, negatives)
 
 
-class _Steps:
+@dataclass
+class _Place:
+    """Where an epoch stands: the steps taken, the sum of their losses, and the stream of the negatives to come."""
+
+    epoch: int
+    step: int
+    total: Tensor
+    negatives: torch.Generator
+
+
+class _Steps(Engine):
     """The steps of one training: pairs, optimiser, learning rate."""
 
     def __init__(
@@ -161,38 +177,38 @@ class _Steps:
         self.ratings = train.ratings.to(model.device) if self.on_ratings and train.ratings is not None else None
         self.optimizer = build_optimizer(config.optimizer, model, config.lr, config.weight_decay)
         self.steps_an_epoch = math.ceil(len(train) / config.batch_size)
+        self.place: _Place | None = None
+        self.dropout: Mapping[str, Tensor] | None = None
 
-    def epoch(self, epoch: int) -> dict[str, float]:
-        """Take all steps of one epoch and return its mean loss and last learning rate."""
+    def epoch(self, number: int) -> dict[str, float]:
+        """Take the steps of one epoch, all or those that are left, and return its mean loss and last learning rate."""
         device = self.model.device
-        total = torch.zeros((), dtype=torch.float64, device=device)
-        rng_devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=rng_devices):
-            torch.manual_seed(derive(self.seed, "dropout", epoch))
-            for step, (index, stream) in enumerate(self._batches(epoch)):
-                lr = self._lr((epoch - 1) * self.steps_an_epoch + step)
-                loss = self._batch_loss(index, stream)
+        shuffled = generator(self.seed, "shuffle", number, device=device)
+        batches = torch.randperm(len(self.users), generator=shuffled, device=device).split(self.config.batch_size)
+        if self.place is None:
+            total = torch.zeros((), dtype=torch.float64, device=device)
+            self.place = _Place(number, 0, total, generator(self.seed, "negatives", number, device=device))
+        place = self.place
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(derive(self.seed, "dropout", number))
+            if self.dropout is not None:
+                _set_global_state(self.dropout, device)
+                self.dropout = None
+            for index in batches[place.step :]:
+                loss = self._batch_loss(index, place.negatives)
                 self.optimizer.zero_grad()
                 loss.backward()
                 if self.config.clip_norm is not None:
                     self.optimizer.clip(self.config.clip_norm)
-                self.optimizer.step(lr)
-                total += loss.detach().double() * (1 if self.summed else len(index))
-                if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps_an_epoch:
-                    self._refuse_divergence(total, epoch, step + 1, lr)
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
-            raise DivergedError(self._diverged("a parameter", epoch, self.steps_an_epoch, lr))
-        return {"loss": float(total) / len(self.users), "lr": lr}
-
-    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, torch.Generator]]:
-        """Yield the indices of each batch's pairs, and the stream of its negatives."""
-        device = self.model.device
-        order = torch.randperm(
-            len(self.users), generator=generator(self.seed, "shuffle", epoch, device=device), device=device
-        )
-        stream = generator(self.seed, "negatives", epoch, device=device)
-        for index in order.split(self.config.batch_size):
-            yield index, stream
+                self.optimizer.step(self._lr(number, place.step))
+                place.total += loss.detach().double() * (1 if self.summed else len(index))
+                place.step += 1
+                if place.step % CHECK_EVERY == 0:
+                    self._refuse_divergence(place)
+                self.after_step()
+        self._refuse_divergence(place, parameters=True)
+        self.place = None
+        return {"loss": float(place.total) / len(self.users), "lr": self._lr(number, self.steps_an_epoch - 1)}
 
     def _batch_loss(self, index: Tensor, stream: torch.Generator) -> Tensor:
         users, items = self.users[index], self.items[index]
@@ -228,21 +244,62 @@ class _Steps:
         n_users_an_item = 1 if asked.dim() == 2 else len(users)
         return of_users + n_users_an_item * self.model.penalty(users[:0], asked)
 
-    def _lr(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0 over all epochs."""
-        passed = step / (self.steps_an_epoch * self.config.epochs)
+    def _lr(self, epoch: int, step: int) -> float:
+        """Return the learning rate of a step, counted from 0 within its epoch."""
+        passed = ((epoch - 1) * self.steps_an_epoch + step) / (self.steps_an_epoch * self.config.epochs)
         if self.config.schedule == "linear":
             return self.config.lr * (1 - passed)
         if self.config.schedule == "cosine":
             return self.config.lr * (1 + math.cos(math.pi * passed)) / 2
         return self.config.lr
 
-    def _refuse_divergence(self, total: Tensor, epoch: int, step: int, lr: float) -> None:
-        if not math.isfinite(float(total)):
-            raise DivergedError(self._diverged("the loss", epoch, step, lr))
+    def _refuse_divergence(self, place: _Place, *, parameters: bool = False) -> None:
+        """Raise where the loss, or a parameter where that is asked, is not finite."""
+        what = None
+        if not math.isfinite(float(place.total)):
+            what = "the loss"
+        elif parameters and not all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
+            what = "a parameter"
+        if what is not None:
+            raise DivergedError(
+                f"{what} of {type(self.model).__name__} is no longer finite in epoch {place.epoch}, by step "
+                f"{place.step} of {self.steps_an_epoch} (lr {self._lr(place.epoch, place.step - 1):g}). "
+                "Lower trainer.lr, or set trainer.clip_norm=1."
+            )
 
-    def _diverged(self, what: str, epoch: int, step: int, lr: float) -> str:
-        return (
-            f"{what} of {type(self.model).__name__} is no longer finite in epoch {epoch}, by step {step} of "
-            f"{self.steps_an_epoch} (lr {lr:g}). Lower trainer.lr, or set trainer.clip_norm=1."
-        )
+    def state(self) -> dict[str, Any]:
+        """Return the optimiser's state and, in the middle of an epoch, the place in it; see ``Engine.state``."""
+        within, place = None, self.place
+        if place is not None:
+            self._refuse_divergence(place, parameters=True)
+            within = {
+                "epoch": place.epoch,
+                "step": place.step,
+                "total": place.total,
+                "negatives": place.negatives.get_state(),
+                "dropout": _global_state(self.model.device),
+            }
+        return {"optimizer": self.optimizer.state(), "within": within}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``; see ``Engine.restore``."""
+        self.optimizer.restore(state["optimizer"])
+        within = state["within"]
+        if within is not None:
+            device = self.model.device
+            negatives = torch.Generator(device=device)
+            negatives.set_state(within["negatives"])
+            self.place = _Place(within["epoch"], within["step"], within["total"].to(device), negatives)
+            self.dropout = within["dropout"]
+
+
+def _global_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the state of torch's own generators, which dropout draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
+
+
+def _set_global_state(state: Mapping[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,15 @@ class Optimizer:
     """One or more torch optimisers that step together."""
 
     parts: tuple[torch.optim.Optimizer, ...]
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return what the next steps depend on beside parameters and gradients."""
+        return [part.state_dict() for part in self.parts]
+
+    def restore(self, state: Sequence[dict[str, Any]]) -> None:
+        """Go on from ``state``."""
+        for part, of_part in zip(self.parts, state, strict=True):
+            part.load_state_dict(of_part)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

@@ -9,14 +9,27 @@ import recbench
 
 PACKAGE = Path(recbench.__file__).parent
 LAYERS = (
-    {"__init__", "errors", "options", "registry", "randomness", "resources", "logs", "progress", "source_code", "text"},
+    {
+        "__init__",
+        "errors",
+        "options",
+        "registry",
+        "randomness",
+        "resources",
+        "logs",
+        "interrupts",
+        "progress",
+        "source_code",
+        "text",
+    },
     {"data", "formats"},
     {"cleaning", "datasets", "splits", "models", "metrics", "negatives", "nn", "files"},
-    {"trainers", "compiled", "evaluation", "ranking", "candidates", "leaks"},
+    {"trainers", "compiled", "evaluation", "ranking", "candidates", "leaks", "checkpoints"},
     {
         "configuration",
         "experiment",
         "report",
+        "resuming",
         "tracking",
         "environment",
         "fingerprints",
