@@ -46,9 +46,10 @@ from recbench.resuming import (
     CONFIG,
     RUN,
     circumstances,
+    difference,
     fingerprints_of_data,
-    refuse_other,
-    refuse_other_circumstances,
+    other_circumstances,
+    refuse,
 )
 from recbench.text import printable
 from recbench.tracking import CURVE, Tracker
@@ -128,7 +129,7 @@ class RunFolder:
         self._begun = time.perf_counter()
         self._started = _now()
         self._repeat = command_line(self.config)
-        self._circumstances = circumstances(self.config, torch.get_num_threads(), self._device)
+        self._circumstances = circumstances(self.config, torch.get_num_threads(), str(self._device))
         self._fingerprints = {name: self._circumstances[name] for name in ("config", "code")}
         with ExitStack() as undo:
             undo.enter_context(self._interrupts.caught())
@@ -149,7 +150,7 @@ class RunFolder:
         """
         data = fingerprints_of_data(prepared)
         if self._found is not None:
-            refuse_other(self.folder, self._found.fingerprints, self._circumstances | data)
+            refuse(self.folder, difference(self._found.fingerprints, self._circumstances | data))
         if self._resume:
             self._open()
         if self.config.settings.checkpoints == "none":
@@ -163,7 +164,7 @@ class RunFolder:
         Raises:
             RunError: See ``__enter__``.
         """
-        refuse_other_circumstances(self.folder, self.config, self._circumstances)
+        refuse(self.folder, other_circumstances(self.folder, self.config, self._circumstances))
         before = read_run(self.folder)
         if before["status"] in ("done", "diverged"):
             raise RunError(f"the run {self.folder} is {before['status']!r}: there is nothing to go on with.")

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 CONFIG, RUN = "config.yaml", "run.json"
 
 
-def circumstances(config: ExperimentConfig, threads: int, device: torch.device) -> dict[str, Any]:
+def circumstances(config: ExperimentConfig, threads: int, device: str) -> dict[str, Any]:
     """Return what a run's bits depend on beside its data."""
     return {
         "config": config.identity,
         "code": code_fingerprint(config),
         "threads": threads,
-        "device": str(device),
-        "torch": torch.__version__,
+        "device": device,
+        "torch": str(torch.__version__),
         "numpy": np.__version__,
         "machine": platform.machine(),
     }
@@ -46,11 +46,16 @@ def fingerprints_of_data(prepared: Prepared) -> dict[str, str | None]:
     }
 
 
-def refuse_other_circumstances(folder: Path, config: ExperimentConfig, now: Mapping[str, Any]) -> None:
-    """Raise where the run in ``folder`` was begun with other ``circumstances`` than those of ``now``.
+def other_circumstances(folder: Path, config: ExperimentConfig, now: Mapping[str, Any]) -> str | None:
+    """Return the first difference between the ``circumstances`` that a run was begun in and ``now``, None without one.
+
+    Args:
+        folder: The run's.
+        config: Of now.
+        now: Of now.
 
     Raises:
-        RunError: With the first difference; or a file of the run cannot be read.
+        RunError: A file of the run cannot be read.
     """
     run = read_json(folder / RUN)
     recorded = {
@@ -58,23 +63,24 @@ def refuse_other_circumstances(folder: Path, config: ExperimentConfig, now: Mapp
         **{name: run[name] for name in ("threads", "device", "machine")},
         **{name: run["versions"][name] for name in ("torch", "numpy")},
     }
-    if recorded["config"] != now["config"]:
-        raise _refusal(folder, _different_options(folder, config))
-    refuse_other(folder, recorded, now)
+    return _different_options(folder, config) if recorded["config"] != now["config"] else difference(recorded, now)
 
 
-def refuse_other(folder: Path, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise ``RunError`` with the first value of ``now`` that is not as ``recorded``."""
+def difference(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Return the first value of ``now`` that is not as ``recorded``, in words; None without one."""
     for name, value in now.items():
         if recorded[name] != value:
-            raise _refusal(folder, f"{name} was {_shown(recorded[name])}, and is {_shown(value)} now")
+            return f"{name} was {_shown(recorded[name])}, and is {_shown(value)} now"
+    return None
 
 
-def _refusal(folder: Path, difference: str) -> RunError:
-    return RunError(
-        f"the run {folder} cannot be resumed: {difference}. Bring back what was, or run the experiment anew, in "
-        "another folder."
-    )
+def refuse(folder: Path, why: str | None) -> None:
+    """Raise ``RunError`` where there is a reason ``why`` the run cannot go on."""
+    if why is not None:
+        raise RunError(
+            f"the run {folder} cannot be resumed: {why}. Bring back what was, or run the experiment anew, in another "
+            "folder."
+        )
 
 
 def _different_options(folder: Path, config: ExperimentConfig) -> str:

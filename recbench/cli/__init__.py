@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import recbench
 from recbench.errors import ConfigError, DataError, NonFiniteScoresError, RunError, StorageError
+from recbench.interrupts import Terminated
 from recbench.options import did_you_mean
 
 COMMANDS = {
@@ -35,6 +36,9 @@ one experiment; what is left out has its default:
 a sweep over all combinations; what is done already is skipped when it is typed again:
   recbench run -m model=popularity,item_knn,mf seed=0,1,2
   recbench run -m model=mf model.dim=8,16,32 --dry-run
+
+a run that was interrupted or killed; a sweep goes on when it is typed again:
+  recbench run --resume outputs/.../RUN
 
 your own data, columns user, item and, if there are any, rating and timestamp:
   recbench run dataset=files dataset.interactions=ratings.csv model=item_knn
@@ -102,10 +106,6 @@ class Mistakes(ConfigError):
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = tuple(mistakes)
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end."""
 
 
 def _dispatch(given: list[str]) -> int:

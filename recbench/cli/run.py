@@ -5,28 +5,28 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 import hydra
 from hydra._internal.hydra import Hydra
 
 from recbench import compare, plugins
-from recbench.cli import Terminated
 from recbench.cli.arguments import Parser
 from recbench.cli.composition import Job, Plan, conf_dir, hydra_session, hydra_words, make_plan
 from recbench.cli.overrides import CONFIG
-from recbench.cli.task import JobEnd, run_job, why_not_done
-from recbench.errors import RunError
-from recbench.files import read_json
+from recbench.cli.task import RESUMABLE, JobEnd, run_in, run_job, status_of, why_not_done, why_not_resumed
+from recbench.configuration import Resolved, resolve
+from recbench.errors import ConfigError, RunError
+from recbench.files import read_json, read_yaml
+from recbench.interrupts import Interrupts
 from recbench.logs import configure_console
 from recbench.repeat import CONFIG_DIR
-from recbench.report import LOG, RESULT, STATUS
+from recbench.report import LOG, RESULT, STATUS, read_run
+from recbench.resuming import CONFIG as RUN_CONFIG
 
 _EPILOG = """\
 examples:
@@ -35,6 +35,11 @@ examples:
   recbench run -m model=mf model.dim=8,16,32 hydra/launcher=joblib
   recbench run experiment=NAME
   recbench run model=mf hydra.run.dir=outputs/mine
+  recbench run --resume outputs/mine
+
+The first Ctrl-C (or SIGTERM) ends a run once the step that it is at is done and its state is kept, a second one at
+once. Such a run, or one that was killed, goes on with --resume, or in a sweep when the command is typed again, and ends
+with the same bits as if nothing had happened. A state is kept every checkpoint_seconds=60; none by checkpoints=none.
 
 A value with commas is a sweep, one in brackets a list. A text with '=', brackets, commas, quotes or letters beyond
 English has quotes of its own: 'dataset.interactions="/data/a=b.csv"'. Hydra's own flags --cfg, --resolve, --package,
@@ -56,6 +61,8 @@ def main(arguments: Sequence[str]) -> int:
     plugins.load(given.plugin)
     if given.cfg or given.info or given.hydra_help:
         return _hydras_own(given)
+    if given.resume is not None:
+        return _resume(given)
     with hydra_session(given.config_dir) as session:
         plan = make_plan(session, given.overrides, multirun=given.multirun, progress=not given.quiet)
         _warn_of_what_has_no_effect(plan)
@@ -75,7 +82,13 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser("run", "Run one experiment, or with -m all combinations of several values.", _EPILOG)
     parser.add_overrides()
-    parser.add_argument("--multirun", "-m", action="store_true", help="run a sweep; jobs that are done are skipped")
+    parser.add_argument(
+        "--multirun",
+        "-m",
+        action="store_true",
+        help="run a sweep; what is done is skipped, what was interrupted goes on",
+    )
+    parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder, as it was configured")
     parser.add_argument("--dry-run", action="store_true", help="show the jobs and their folders, and run nothing")
     parser.add_argument("--quiet", "-q", action="store_true", help="show no progress, and no lines but warnings")
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"), help=argparse.SUPPRESS)
@@ -106,15 +119,49 @@ def launch(session: Hydra, plan: Plan, given: argparse.Namespace) -> list[JobEnd
     """
     _make(plan)
     task = partial(run_job, quiet=given.quiet)
-    with plugins.told_to_workers(given.plugin), _told_config_dir(given.config_dir), _terminate_as_interrupt():
+    with plugins.told_to_workers(given.plugin), _told_config_dir(given.config_dir), Interrupts().caught():
         try:
             if not plan.multirun:
                 return [session.run(CONFIG, task, list(plan.overrides)).return_value]
             batches = session.multirun(CONFIG, task, list(plan.overrides))
             return [job.return_value for batch in batches for job in batch]
         except KeyboardInterrupt:
-            print(f"interrupted; what is done so far is in {plan.folder}", file=sys.stderr)
+            again = "typed again, the command goes on" if plan.multirun else _how_to_resume(plan.folder)
+            print(f"interrupted; what is done so far is in {plan.folder}; {again}", file=sys.stderr)
             raise
+
+
+def _resume(given: argparse.Namespace) -> int:
+    """Go on with the run that ``--resume`` names; return the exit code.
+
+    Raises:
+        ConfigError: More is given than goes together.
+        RunError: There is no run, or it cannot go on.
+    """
+    folder = Path(given.resume)
+    other = [*given.overrides, *["-m"] * given.multirun, *["--dry-run"] * given.dry_run]
+    if other:
+        raise ConfigError(
+            f"--resume {folder}: goes on with the run as it was configured; leave out {' '.join(other)!r}. A sweep "
+            "goes on when its command is typed again."
+        )
+    if read_run(folder)["status"] == "done":
+        print(f"{folder}: is done already, there is nothing to resume.", file=sys.stderr)
+        _summarise_run(JobEnd(folder, "done"))
+        return 0
+    resolved = Resolved(resolve(read_yaml(folder / RUN_CONFIG)).config)
+    with Interrupts().caught():
+        try:
+            end = run_in(folder, resolved, progress=not given.quiet, resume=True)
+        except KeyboardInterrupt:
+            print(f"interrupted; {_how_to_resume(folder)}", file=sys.stderr)
+            raise
+    _summarise_run(end)
+    return EXIT_CODES.get(end.status, 0)
+
+
+def _how_to_resume(folder: Path) -> str:
+    return f"to go on: recbench run --resume {shlex.quote(str(folder))}"
 
 
 def _hydras_own(given: argparse.Namespace) -> int:
@@ -145,20 +192,6 @@ def _told_config_dir(folder: str | None) -> Iterator[None]:
         yield
     finally:
         del os.environ[CONFIG_DIR]
-
-
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Let the signal to terminate end a run as Ctrl-C does, so that its end is recorded."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _refuse_occupied(folder: Path) -> None:
@@ -200,6 +233,8 @@ def _show(plan: Plan) -> None:
             note = f"  (the same as job {first[job.folder]})"
         elif why_not_done(job.folder, job.resolved.config) is None:
             note = "  (done already)"
+        elif status_of(job.folder) in RESUMABLE and why_not_resumed(job.folder, job.resolved.config) is None:
+            note = "  (was interrupted, goes on)"
         first.setdefault(job.folder, number)
         print(f"job {number} of {n_jobs}: {' '.join(job.overrides)}")
         print(f"  folder  {job.folder}{note}")

@@ -25,11 +25,13 @@ from recbench.files import read_json
 from recbench.fingerprints import code_fingerprint
 from recbench.logs import configure_console
 from recbench.options import Config
-from recbench.report import RESULT
+from recbench.report import RESULT, STATUS, read_run
 from recbench.resources import available_cores, resolve_device
+from recbench.resuming import RUN, circumstances, other_circumstances
 
 logger = logging.getLogger(__name__)
 
+RESUMABLE = ("interrupted", "dead")
 _SLUG_LENGTH = 48
 _TELLING = ("model", "trainer", "negatives", "split")
 _prepared: dict[Any, Prepared] = {}
@@ -62,7 +64,7 @@ def run_job(composed: DictConfig, *, quiet: bool = False) -> JobEnd:
     # What a job alone could not have was found before the first one started.
     resolved = configuration.resolve(plain_values(composed, hydra), several_models=True)
     if hydra.mode != RunMode.MULTIRUN:
-        return _run(resolved, folder, progress=not quiet)
+        return run_in(folder, resolved, progress=not quiet)
     end = _run_unless_done(resolved, folder, progress=not quiet)
     if end.error is not None:
         logger.error("%s: %s: %s", folder.name, end.status, end.error)
@@ -70,7 +72,7 @@ def run_job(composed: DictConfig, *, quiet: bool = False) -> JobEnd:
 
 
 def _run_unless_done(resolved: Resolved, folder: Path, *, progress: bool) -> JobEnd:
-    """Run a job of a sweep, if it is not done; what another attempt left behind is moved aside."""
+    """Run a job of a sweep, if it is not done, or go on with it; what else an attempt left behind is moved aside."""
     claim, config = folder.with_name(f".{folder.name}.lock"), resolved.config
     try:
         with FileLock(claim, blocking=False):
@@ -79,11 +81,21 @@ def _run_unless_done(resolved: Resolved, folder: Path, *, progress: bool) -> Job
                 if why is None:
                     logger.info("%s: done already, skipped", folder.name)
                     return JobEnd(folder, "skipped")
+                status = status_of(folder)
+                if status == "running":
+                    logger.info("%s: is being run by another process, skipped", folder.name)
+                    return JobEnd(folder, "skipped")
                 if (folder / RESULT).exists():
                     # Where the data cannot be had any more, what was done before stays where it is.
                     _hold(config, _prepared.get(_data_of(config)) or experiment.prepare(config))
+                if status in RESUMABLE:
+                    other = why_not_resumed(folder, config)
+                    if other is None:
+                        logger.info("%s: was interrupted, goes on", folder.name)
+                        return run_in(folder, resolved, progress=progress, resume=True)
+                    why = f"interrupted before, and {other}"
                 _move_aside(folder, why)
-                return _run(resolved, folder, progress=progress)
+                return run_in(folder, resolved, progress=progress)
             finally:
                 claim.unlink()
     except Timeout:
@@ -93,7 +105,8 @@ def _run_unless_done(resolved: Resolved, folder: Path, *, progress: bool) -> Job
         return JobEnd(folder, "mistake", str(error))
 
 
-def _run(resolved: Resolved, folder: Path, *, progress: bool) -> JobEnd:
+def run_in(folder: Path, resolved: Resolved, *, progress: bool, resume: bool = False) -> JobEnd:
+    """Run one experiment in ``folder``, or go on with the one that is there, and return how it ended."""
     config = resolved.config
     try:
         outcome = experiment.run(
@@ -102,6 +115,7 @@ def _run(resolved: Resolved, folder: Path, *, progress: bool) -> JobEnd:
             prepared=_prepared.get(_data_of(config)),
             not_applicable=resolved.not_applicable,
             progress=progress,
+            resume=resume,
         )
     except StorageError as error:
         return JobEnd(folder, "failed", str(error))
@@ -140,18 +154,48 @@ def why_not_done(folder: Path, config: ExperimentConfig) -> str | None:
         return "no attempt ended well"
     if result["fingerprints"]["code"] != code_fingerprint(config):
         return "done before with other code"
+    now = _computed_on(config)
+    for name, value in now.items():
+        if result[name] != value:
+            return f"done before with {name} {result[name]}, now {value}"
+    newer = _newer_file(config, path)
+    return f"done before with other data ({newer} is newer)" if newer else None
+
+
+def why_not_resumed(folder: Path, config: ExperimentConfig) -> str | None:
+    """Return why the interrupted run in ``folder`` cannot go on as one of ``config``, or None where it can.
+
+    Raises:
+        ConfigError: There is no such device here.
+        RunError: A file of the run cannot be read.
+    """
+    other = other_circumstances(folder, config, circumstances(config, **_computed_on(config)))
+    if other is not None:
+        return other
+    newer = _newer_file(config, folder / RUN)
+    return f"data was other ({newer} is newer)" if newer else None
+
+
+def status_of(folder: Path) -> str | None:
+    """Return the status of the run in ``folder``, None where there is none that says what it is."""
+    there = (folder / RESULT).exists() or ((folder / STATUS).exists() and (folder / RUN).exists())
+    return read_run(folder)["status"] if there else None
+
+
+def _computed_on(config: ExperimentConfig) -> dict[str, Any]:
+    """Return what a run of ``config`` would compute on here."""
     device = resolve_device(config.settings.device)
-    now = {
+    return {
         "threads": config.settings.threads or available_cores(),
         "device": str(device),
         "backend": config.backend(device),
     }
-    for name, value in now.items():
-        if result[name] != value:
-            return f"done before with {name} {result[name]}, now {value}"
+
+
+def _newer_file(config: ExperimentConfig, path: Path) -> Path | None:
+    """Return a file of the data that was changed after the one at ``path``."""
     written = path.stat().st_mtime_ns
-    newer = [str(file) for file in _files_of_data(config) if file.stat().st_mtime_ns > written]
-    return f"done before with other data ({newer[0]} is newer)" if newer else None
+    return next((file for file in _files_of_data(config) if file.stat().st_mtime_ns > written), None)
 
 
 def _files_of_data(config: ExperimentConfig) -> list[Path]:
