@@ -40,6 +40,8 @@ def load(folder: str | Path) -> Recommender:
         raise RunError(f"the run {folder} is {result['status']!r}: only a run that is done can recommend.")
     values = read_yaml(folder / CONFIG)
     config = resolve(values).config
+    if config.settings.checkpoints == "none":
+        raise RunError(f"the run {folder} was made with checkpoints=none, and keeps no model.")
     if values["model"] != result["config"]["model"]:
         raise RunError(
             f"{folder / CONFIG}: its model is no longer what was fitted; bring back what {RESULT} has below 'config', "

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import traceback
 from pathlib import Path
 
 from recbench.checkpoints import FolderCheckpoints, read_state
@@ -34,3 +35,18 @@ def stopping_at(step, train, number=signal.SIGINT, **options):
 def checkpoints_in(folder: Path, interrupts=None, seconds=3600.0):
     """Return checkpoints that go on from what is in ``folder``."""
     return FolderCheckpoints(folder, seconds, FINGERPRINTS, interrupts or Interrupts(), read_state(folder))
+
+
+def in_a_process(work):
+    """Return the exit code of a copy of this process that does ``work``: minus the signal that ended it, if any."""
+    process = os.fork()
+    if not process:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -342,43 +343,45 @@ def test_a_training_that_does_not_come_to_the_best_epoch_again_says_so(tmp_path)
 
 
 def test_what_a_kill_leaves_of_each_write_is_whole(tmp_path, monkeypatch):
-    """Every call that a write consists of fails once, before it is done: what is read is the new state or the old."""
-    from pathlib import Path
-
-    calls = {"left": 0}
+    """The process ends before one of the calls that a write consists of: what is read is the new state or the old."""
 
     class Killed(BaseException):
         pass
 
+    left = 0
+
     def watched(function):
         def call(*args, **kwargs):
-            if function is not Path.open or "x" in args[1:]:
-                calls["left"] -= 1
-                if calls["left"] == 0:
+            nonlocal left
+            if function is not opened or "x" in args[1:]:
+                left -= 1
+                if left <= 0:
                     raise Killed
-                if calls["left"] < 0 and killed:
-                    return None if function is not Path.open else function(*args, **kwargs)
             return function(*args, **kwargs)
 
         return call
 
-    killed = []
-    n_killed = 0
-    for number in range(1, 200):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        kept(folder, state(1, 1), state(2, 2))
+    opened = Path.open
+    kept(tmp_path, state(1, 1), state(2, 2))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    epochs = []
+    for number in itertools.count(1):
+        for path in tmp_path.iterdir():
+            path.unlink()
+        for path, content in before.items():
+            path.write_bytes(content)
         with monkeypatch.context() as patch:
-            for target, name in ((os, "fsync"), (Path, "replace"), (Path, "open")):
-                patch.setattr(target, name, watched(getattr(target, name)))
-            calls["left"] = number
+            for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "open"), (Path, "unlink")):
+                patch.setattr(owner, name, watched(getattr(owner, name)))
+            left = number
+            checkpoints = checkpoints_in(tmp_path)
             try:
-                kept(folder, state(3, 3))
+                checkpoints.save(state(3, 3))
             except Killed:
-                n_killed += 1
+                pass
             else:
                 break
-        found = read_state(folder)
-        assert len(found.state.curve) in (2, 3), number
-        assert found.state.best is None or found.state.best.epoch in (2, 3)
-    assert n_killed == number - 1 > 30
+        found = read_state(tmp_path)
+        epochs.append(len(found.state.curve))
+        assert found.state.best is None or found.state.best.epoch == epochs[-1]
+    assert epochs == sorted(epochs) and set(epochs) == {2, 3} and len(epochs) > 30
