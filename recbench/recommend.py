@@ -21,7 +21,8 @@ from recbench.files import load_checkpoint, read_yaml, replacing
 from recbench.models import Model
 from recbench.progress import bar
 from recbench.ranking import TieOrder, scored_blocks, top_k
-from recbench.report import CONFIG, RESULT, read_run
+from recbench.report import RESULT, read_run
+from recbench.resuming import CONFIG
 
 
 def load(folder: str | Path) -> Recommender:

@@ -27,9 +27,10 @@ from recbench.logs import configure_console
 from recbench.options import did_you_mean
 from recbench.published import Published
 from recbench.repeat import written
-from recbench.report import RESULT, RUN, read_run
+from recbench.report import RESULT, read_run
 from recbench.reproduce import Result, Row
 from recbench.reproduce_record import Record
+from recbench.resuming import RUN
 from recbench.text import printable
 
 logger = logging.getLogger(__name__)

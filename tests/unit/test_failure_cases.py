@@ -168,14 +168,15 @@ def test_case_43_full_disk_while_a_state_is_kept(tmp_path, untouched_registries)
     class Filling(Stopping):
         """Leaves little room on the disk from a step on."""
 
+        left = 10
+
         def sample(self, users, positives, generator):
-            type(self).step -= 1
-            if type(self).step == 0:
+            type(self).left -= 1
+            if type(self).left == 0:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
             return super().sample(users, positives, generator)
 
     config = config_of(model={"name": "mf", "dim": 256}, trainer=TRAINER, negatives="filling", checkpoint_seconds=0)
-    Filling.step = 10
     assert in_a_process(lambda: run(config, tmp_path, progress=False)) == 1
     result = read_json(tmp_path / "result.json")
     assert (result["status"], result["error"]["type"]) == ("failed", "StorageError")
@@ -189,7 +190,6 @@ def test_case_43_full_disk_while_a_state_is_kept(tmp_path, untouched_registries)
     # What was there before is whole, and the run goes on where there is room again.
     state = read_state(tmp_path).state
     assert (len(state.curve), state.engine["within"]["step"]) == (1, 2)
-    Filling.step = 0
     run(config, tmp_path, progress=False, resume=True)
     run(config, tmp_path / "whole", progress=False)
     assert content(tmp_path) == content(tmp_path / "whole")
