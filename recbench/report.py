@@ -129,7 +129,9 @@ class RunFolder:
         self._begun = time.perf_counter()
         self._started = _now()
         self._repeat = command_line(self.config)
-        self._circumstances = circumstances(self.config, torch.get_num_threads(), str(self._device))
+        self._circumstances = circumstances(
+            self.config, torch.get_num_threads(), str(self._device), self.config.backend(self._device)
+        )
         self._fingerprints = {name: self._circumstances[name] for name in ("config", "code")}
         with ExitStack() as undo:
             undo.enter_context(self._interrupts.caught())

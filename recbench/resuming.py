@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 CONFIG, RUN = "config.yaml", "run.json"
 
 
-def circumstances(config: ExperimentConfig, threads: int, device: str) -> dict[str, Any]:
+def circumstances(config: ExperimentConfig, threads: int, device: str, backend: str) -> dict[str, Any]:
     """Return what a run's bits depend on beside its data."""
     return {
         "config": config.identity,
         "code": code_fingerprint(config),
         "threads": threads,
         "device": device,
+        "backend": backend,
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "machine": platform.machine(),
@@ -60,7 +61,7 @@ def other_circumstances(folder: Path, config: ExperimentConfig, now: Mapping[str
     run = read_json(folder / RUN)
     recorded = {
         **run["fingerprints"],
-        **{name: run[name] for name in ("threads", "device", "machine")},
+        **{name: run[name] for name in ("threads", "device", "backend", "machine")},
         **{name: run["versions"][name] for name in ("torch", "numpy")},
     }
     return _different_options(folder, config) if recorded["config"] != now["config"] else difference(recorded, now)

@@ -21,9 +21,10 @@ Differs: from ``_Steps`` of the gradient trainer with ``batch_size=1``, which do
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ from recbench.errors import DivergedError
 from recbench.models.mf import MF
 from recbench.negatives.uniform import UniformConfig
 from recbench.randomness import derive, generator
+from recbench.trainers.epochs import Engine
 
 if TYPE_CHECKING:
     from recbench.trainers.gradient import GradientConfig
@@ -69,7 +71,7 @@ class _Deal:
     place: NDArray[np.int32]
 
 
-class MFSteps:
+class MFSteps(Engine):
     """The steps of one training; ``epoch(n)`` takes those of epoch n."""
 
     def __init__(
@@ -103,6 +105,13 @@ class MFSteps:
         self.items = histories.items.to(torch.int32).numpy()
         self.order = np.empty_like(self.items)
         self.lines = math.ceil((model.config.dim + 2 * model.config.biases) / sgd.LINE)
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: the next epoch depends on the model alone."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on with the model as it is."""
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """Take all steps of one epoch and return its mean loss and learning rate.

@@ -8,7 +8,8 @@ with ``adam`` a pass over all tables.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from recbench.models.mlp import MLP
 from recbench.models.neumf import NeuMF
 from recbench.negatives import Sampler
 from recbench.randomness import generator
+from recbench.trainers.epochs import Engine
 
 if TYPE_CHECKING:
     from recbench.trainers.gradient import GradientConfig
@@ -38,7 +40,7 @@ NCF = GMF | MLP | NeuMF
 _LOSSES = {"bce": towers.BCE, "bpr": towers.BPR}
 
 
-class NCFSteps:
+class NCFSteps(Engine):
     """The steps of one training; ``epoch(n)`` takes those of epoch n."""
 
     def __init__(self, model: NCF, train: Interactions, config: GradientConfig, seed: int, negatives: Sampler) -> None:
@@ -63,6 +65,26 @@ class NCFSteps:
         self.users, self.items, self.theta = map(adam.table, self.parts.read())
         self.steps = 0
         self.steps_an_epoch = math.ceil(len(train) / config.batch_size)
+
+    def state(self) -> dict[str, Any]:
+        """Return the steps taken, and what moves the parameters; they themselves are in the model after each epoch."""
+        moments = [
+            {
+                "first": torch.from_numpy(table.first),
+                "second": torch.from_numpy(table.second),
+                "taken": torch.from_numpy(table.taken),
+            }
+            for table in (self.users, self.items, self.theta)
+        ]
+        return {"steps": self.steps, "moments": moments}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``; see ``Engine.restore``."""
+        self.steps = state["steps"]
+        self.users, self.items, self.theta = (
+            adam.table(values)._replace(**{name: tensor.numpy() for name, tensor in moments.items()})
+            for values, moments in zip(self.parts.read(), state["moments"], strict=True)
+        )
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """Take all steps of one epoch and return its mean loss and learning rate.

@@ -29,8 +29,7 @@ from recbench.trainers.optimizers import build_optimizer, optimizers
 
 if TYPE_CHECKING:
     from recbench.checkpoints import Checkpoints
-    from recbench.compiled.mf import MFSteps
-    from recbench.compiled.ncf import NCF, NCFSteps
+    from recbench.compiled.ncf import NCF
 
 CHECK_EVERY = 64
 """Steps between two looks at the loss; a look waits for the device."""
