@@ -28,10 +28,8 @@ from recbench.options import did_you_mean
 from recbench.published import Published
 from recbench.repeat import written
 from recbench.report import RESULT, read_run
-from recbench.report import RESULT, read_run
 from recbench.reproduce import Result, Row
 from recbench.reproduce_record import Record
-from recbench.resuming import RUN
 from recbench.resuming import RUN
 from recbench.text import printable
 

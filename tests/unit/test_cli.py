@@ -289,6 +289,9 @@ def test_jobs_that_come_to_the_same_run_once(command):
     assert results()[min(results())]["not_applicable"] == ["trainer.lr"]
 
 
+ON = "interrupted; what is done so far is in mine; to go on: recbench run --resume mine\n"
+
+
 @pytest.mark.parametrize(
     ("how", "code", "status", "said"),
     [
@@ -296,8 +299,8 @@ def test_jobs_that_come_to_the_same_run_once(command):
         ("by_scores", 1, "failed", "error: failed: NonFiniteScoresError: Failing gave NaN. (see {log})\n"),
         ("by_data", 2, "failed", "error: there is no such file. (see {log})\n"),
         ("by_divergence", 3, "diverged", "error: diverged: epoch 3: the loss is nan. (see {log})\n"),
-        ("by_ctrl_c", 130, "interrupted", "interrupted; what is done so far is in mine; to go on: recbench run --resume mine\n"),
-        ("by_signal", 143, "interrupted", "interrupted; what is done so far is in mine; to go on: recbench run --resume mine\n"),
+        ("by_ctrl_c", 130, "interrupted", ON),
+        ("by_signal", 143, "interrupted", ON),
     ],
 )
 def test_how_a_run_ends(failing, how, code, status, said):
