@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import signal
 from dataclasses import dataclass
 
 import pytest
@@ -14,6 +15,15 @@ class Ended:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupts_are_answered():
+    """Let tests that send this process SIGINT mean the same where it was started in the background, ignoring it."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

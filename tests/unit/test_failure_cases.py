@@ -190,6 +190,7 @@ def test_case_43_full_disk_while_a_state_is_kept(tmp_path, untouched_registries)
     # What was there before is whole, and the run goes on where there is room again.
     state = read_state(tmp_path).state
     assert (len(state.curve), state.engine["within"]["step"]) == (1, 2)
+    Filling.left = 0
     run(config, tmp_path, progress=False, resume=True)
     run(config, tmp_path / "whole", progress=False)
     assert content(tmp_path) == content(tmp_path / "whole")
