@@ -37,6 +37,7 @@ LAYERS = (
         "compare",
         "published",
         "reproduce",
+        "reproduce_record",
         "inspection",
         "recommend",
         "plugins",
