@@ -18,7 +18,7 @@ from recbench.errors import ConfigError, RunError
 from recbench.options import did_you_mean, one_of
 from recbench.repeat import written
 from recbench.report import OLD_ATTEMPT, RESULT, STATUS, read_run
-from recbench.text import aligned, printable
+from recbench.text import aligned, excel_safe, markdown_cell, printable
 
 logger = logging.getLogger(__name__)
 
@@ -142,19 +142,24 @@ def compare(results: Iterable[Result], metric: str | None = None) -> list[Row]:
     return sorted(rows, key=lambda row: (*_place(row, first), row.label))
 
 
-def render(rows: Sequence[Row], format: Format = "table") -> str:
+def render(rows: Sequence[Row], format: Format = "table", *, for_spreadsheet: bool = False) -> str:
     """Return ``rows`` as text without a final line end.
 
     Args:
         rows: What ``compare`` gives.
         format: ``table`` and ``markdown`` for people, with the first few metrics, rounded; ``csv`` and ``json`` for
             programs, with everything in full precision.
+        for_spreadsheet: Whether a ``'`` goes before texts of the CSV that a spreadsheet would take for formulas.
 
     Raises:
-        ConfigError: No such format.
+        ConfigError: No such format, or one that is not for spreadsheets.
     """
     if format not in get_args(Format):
         raise ConfigError(f"format {format!r}: should be {one_of(get_args(Format))}.")
+    if for_spreadsheet:
+        if format != "csv":
+            raise ConfigError(f"--excel-safe has no effect on --format {format}; write --format csv, or leave it out.")
+        return _csv(rows, excel_safe)
     if not rows and format in ("table", "markdown"):
         return "no run is done."
     return _RENDERERS[format](rows)
@@ -369,12 +374,12 @@ def _table(rows: Sequence[Row]) -> str:
 
 def _markdown(rows: Sequence[Row]) -> str:
     lines, _ = _cells(rows)
-    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    escaped = [list(map(markdown_cell, line)) for line in lines]
     ruler = ["---"] + ["---:"] * (len(lines[0]) - 1)
     return "\n".join(f"| {' | '.join(line)} |" for line in [escaped[0], ruler, *escaped[1:]])
 
 
-def _csv(rows: Sequence[Row]) -> str:
+def _csv(rows: Sequence[Row], made_safe: Callable[[str], str] = str) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row.metrics))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -384,7 +389,7 @@ def _csv(rows: Sequence[Row]) -> str:
         values = [row.metrics.get(name, Spread(None, None)) for name in names]
         numbers = [number for spread in values for number in (spread.mean, spread.std)]
         seconds = [row.seconds["fit"], row.seconds["evaluate"]]
-        writer.writerow([row.model, row.label, row.n_seeds, *numbers, *seconds, row.peak_memory_bytes])
+        writer.writerow([made_safe(row.model), made_safe(row.label), row.n_seeds, *numbers, *seconds, row.peak_memory_bytes])
     return text.getvalue().rstrip("\n")
 
 

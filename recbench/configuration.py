@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 import torch
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from recbench import datasets, models, negatives, plugins, splits, trainers
+from recbench import datasets, models, negatives, plugins, redaction, splits, trainers
 from recbench.cleaning.normalise import NormaliseConfig
 from recbench.cleaning.written import described
 from recbench.compiled.backend import Backend, BackendName, resolve_backend
@@ -187,6 +187,7 @@ def resolve(composed: Mapping[str, Any], *, several_models: bool = False) -> Res
     unknown = [key for key in composed if key not in groups and key not in Settings.model_fields]
     for key in unknown:
         mistakes.append(f"no option {key!r}. {did_you_mean(str(key), [*groups, *Settings.model_fields])}")
+    mistakes += redaction.refused(composed)
     parts: dict[str, Any] = {}
     given = {name: _given(composed, name, mistakes) for name in groups}
     given["split"].setdefault("name", "random")

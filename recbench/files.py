@@ -252,7 +252,8 @@ def load_plain(path: Path) -> dict[str, Any]:
             plain = torch.load(file, map_location="cpu", weights_only=True)
         except _UNREADABLE:
             raise RunError(
-                f"{path}: is refused: it is no checkpoint of plain tensors, and could run code when read."
+                f"{path}: is refused: it is no checkpoint of plain tensors, and could run code when read. "
+                "Ask who made it for what 'recbench export RUN' writes."
             ) from None
     version = plain.get("schema_version") if isinstance(plain, dict) else None
     if type(version) is not int or version != SCHEMA_VERSION:

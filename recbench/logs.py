@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from contextvars import ContextVar
 
 from tqdm import tqdm
+
+from recbench.redaction import redacted_text
+from recbench.text import printable_lines
 
 ROOT = logging.getLogger("recbench")
 
@@ -37,6 +41,20 @@ def configure_console(quiet: bool) -> None:
     ROOT.propagate = False
 
 
+class RunFormatter(logging.Formatter):
+    """Lines of a run's own log: with their time in UTC, and without secrets."""
+
+    converter = time.gmtime
+
+    def __init__(self) -> None:
+        """Set the form."""
+        super().__init__("%(asctime)s %(levelname)s %(run)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and the traceback below it if there is one."""
+        return redacted_text(super().format(record))
+
+
 class _Console(logging.Handler):
     """Standard error as it is at the time, with progress bars kept below the lines."""
 
@@ -48,5 +66,5 @@ class _ConsoleFormatter(logging.Formatter):
     """Lines that say so where they are more than information."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+        line = printable_lines(super().format(record))
         return line if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {line}"

@@ -17,12 +17,13 @@ from recbench.configuration import ExperimentConfig, resolve
 from recbench.data import Histories, Split, UserBatch
 from recbench.errors import ConfigError, DataError, RunError
 from recbench.experiment import prepare
-from recbench.files import load_checkpoint, read_yaml, replacing
+from recbench.files import load_checkpoint, replacing
 from recbench.models import Model
 from recbench.progress import bar
 from recbench.ranking import TieOrder, scored_blocks, top_k
-from recbench.report import RESULT, read_run
+from recbench.report import RESULT, read_config, read_run
 from recbench.resuming import CONFIG
+from recbench.text import excel_safe
 
 
 def load(folder: str | Path) -> Recommender:
@@ -39,7 +40,7 @@ def load(folder: str | Path) -> Recommender:
     result = read_run(folder)
     if result["status"] != "done":
         raise RunError(f"the run {folder} is {result['status']!r}: only a run that is done can recommend.")
-    values = read_yaml(folder / CONFIG)
+    values = read_config(folder)
     config = resolve(values).config
     if config.settings.checkpoints == "none":
         raise RunError(f"the run {folder} was made with checkpoints=none, and keeps no model.")
@@ -153,8 +154,16 @@ class Recommender:
                 table["rating"] = (rating if scale is None else scale.invert(users, items, rating)).numpy()
         return table
 
-    def write_all(self, path: str | Path, k: int = 10, keep_heldout: bool = False) -> None:
+    def write_all(
+        self, path: str | Path, k: int = 10, keep_heldout: bool = False, for_spreadsheet: bool = False
+    ) -> None:
         """Write the lists of all users as CSV (see ``recommend``), block by block; whole or not at all.
+
+        Args:
+            path: The file.
+            k: Items a user, at least 1.
+            keep_heldout: Whether items held out for validation and test may be recommended.
+            for_spreadsheet: Whether a ``'`` goes before texts that a spreadsheet would take for formulas.
 
         Raises:
             ConfigError: ``k`` is below 1.
@@ -164,7 +173,8 @@ class Recommender:
         known = self.split.train.histories if keep_heldout else self._known
         with replacing(Path(path)) as file:
             for number, block in enumerate(bar(self._lists(users, known, k), "recommend")):
-                text = block.to_csv(index=False, header=number == 0, lineterminator="\n")
+                shown = for_spreadsheets(block) if for_spreadsheet else block
+                text = shown.to_csv(index=False, header=number == 0, lineterminator="\n")
                 file.write(text.encode())
 
     @cached_property
@@ -212,6 +222,12 @@ class Recommender:
                 if titles is not None:
                     columns["title"] = titles[items.numpy()]
                 yield pd.DataFrame(columns)
+
+
+def for_spreadsheets(lists: pd.DataFrame) -> pd.DataFrame:
+    """Return lists whose ids and titles a spreadsheet shows as they are, and takes for no formulas."""
+    texts = [column for column in ("user", "item", "title") if column in lists]
+    return lists.assign(**{column: lists[column].map(excel_safe) for column in texts})
 
 
 def _ids(ids: Sequence[str]) -> Sequence[str]:

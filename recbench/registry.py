@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -15,9 +14,9 @@ from pydantic_core import CoreSchema, core_schema
 
 from recbench.errors import ConfigError
 from recbench.options import Config, did_you_mean, one_of
+from recbench.paths import checked_name
 
 T = TypeVar("T")
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$")
 
 
 @dataclass(frozen=True)
@@ -76,16 +75,14 @@ class Registry(Generic[T]):
         """Return the decorator that registers a class or function under ``name``.
 
         Args:
-            name: Letters, digits, ``.``, ``_``, ``+`` and ``-``; what users write in a configuration.
+            name: What users write in a configuration; see ``paths.checked_name``.
             config: The type of its options; none where it has no options. No other part may share it.
             traits: Facts about the part that its family knows how to use.
 
         Raises:
             ConfigError: The name is not well formed or is taken, the options type is taken, or a trait is missing.
         """
-        if not _NAME.match(name):
-            raise ConfigError(f"{self.kind} name {name!r}: use letters, digits, '.', '_', '+' and '-' only.")
-
+        checked_name(name, self.kind)
         missing = [trait for trait in self.needs if trait not in traits]
         if missing:
             raise ConfigError(f"{self.kind} {name!r}: register it with {missing[0]}=..., as the built-in ones are.")

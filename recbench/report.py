@@ -12,6 +12,7 @@ import gzip
 import logging
 import re
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -32,6 +33,7 @@ from recbench.evaluation import METRIC_DEFINITIONS_VERSION, Report
 from recbench.files import (
     SCHEMA_VERSION,
     read_json,
+    read_yaml,
     remove_leftovers,
     replacing,
     save_checkpoint,
@@ -39,7 +41,8 @@ from recbench.files import (
     write_yaml,
 )
 from recbench.interrupts import Interrupts
-from recbench.logs import ROOT, name_the_run, run_name
+from recbench.logs import ROOT, RunFormatter, name_the_run, run_name
+from recbench.redaction import redacted, redacted_text
 from recbench.repeat import command_line
 from recbench.resources import peak_memory_bytes
 from recbench.resuming import (
@@ -51,7 +54,7 @@ from recbench.resuming import (
     other_circumstances,
     refuse,
 )
-from recbench.text import printable
+from recbench.text import markdown_cell
 from recbench.tracking import CURVE, Tracker
 from recbench.trainers import EpochRecord
 
@@ -128,7 +131,7 @@ class RunFolder:
         """
         self._begun = time.perf_counter()
         self._started = _now()
-        self._repeat = command_line(self.config)
+        self._repeat = redacted_text(command_line(self.config))
         self._circumstances = circumstances(
             self.config, torch.get_num_threads(), str(self._device), self.config.backend(self._device)
         )
@@ -190,9 +193,9 @@ class RunFolder:
                 self._begun -= self._found.state.seconds
                 logger.info("goes on after epoch %d", len(curve))
         else:
-            write_yaml(self.folder / CONFIG, self.config.to_dict())
+            write_yaml(self.folder / CONFIG, redacted(self.config.to_dict()))
             logger.info("started")
-        write_json(self.folder / RUN, self._run())
+        write_json(self.folder / RUN, redacted(self._run()))
         self._tracker = Tracker(self.folder, self.config, self._card(), curve)
         logger.debug("repeat with: %s", self._repeat)
 
@@ -275,9 +278,7 @@ class RunFolder:
         undo.callback(run_name.reset, token)
         self._log = logging.FileHandler(self.folder / LOG, encoding="utf-8")
         undo.callback(self._log.close)
-        formatter = logging.Formatter("%(asctime)s %(levelname)s %(run)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
-        formatter.converter = time.gmtime
-        self._log.setFormatter(formatter)
+        self._log.setFormatter(RunFormatter())
         self._log.addFilter(name_the_run)
         ROOT.addHandler(self._log)
         undo.callback(ROOT.removeHandler, self._log)
@@ -318,10 +319,10 @@ class RunFolder:
     def _card(self) -> str:
         """Return the run's options as a table in Markdown."""
         lines = [f"    {self._repeat}", "", "| option | value |", "|---|---|"]
-        for name, value in self.config.to_dict().items():
+        for name, value in redacted(self.config.to_dict()).items():
             for key, inner in value.items() if isinstance(value, dict) else [("", value)]:
                 option = f"{name}.{key}" if key else name
-                lines.append(f"| {option} | {_escaped(str(inner))} |")
+                lines.append(f"| {option} | {markdown_cell(str(inner))} |")
         return "\n".join(lines)
 
     def _result(self, outcome: Outcome) -> dict[str, Any]:
@@ -376,7 +377,7 @@ class RunFolder:
         result["seconds"] = {**result["seconds"], "total": total}
         result["fingerprints"] = {**result["fingerprints"], **self._fingerprints}
         write_json(self.folder / STATUS, {**self._head(status), "started": self._started})
-        write_json(self.folder / RESULT, result)
+        write_json(self.folder / RESULT, redacted(result))
         self._ended = True
 
 
@@ -393,6 +394,41 @@ def read_run(folder: Path) -> dict[str, Any]:
         return {**read_json(folder / RESULT), "folder": str(folder)}
     status = "running" if _is_held(folder) else "dead"
     return {**read_json(folder / STATUS), "status": status, "folder": str(folder)}
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the plain values of the configuration of the run in ``folder``, which come to nothing but options.
+
+    Raises:
+        RunError: It cannot be read, or asks for more than an option: names code, talks to Hydra, or refers to something
+            outside the file.
+    """
+    path = folder / CONFIG
+    values = read_yaml(path)
+    asks = next(_more_than_options(values), None)
+    if asks is not None:
+        raise RunError(
+            f"{path}: is refused: {asks}, and the configuration of a run is plain values and nothing else. If the run "
+            "is not yours, do not trust its other files either."
+        )
+    return values
+
+
+def _more_than_options(values: Any, key: str = "") -> Iterator[str]:
+    """Yield what in plain nested ``values`` would make a program do something if it were taken for more than data."""
+    if isinstance(values, Mapping):
+        for name, inner in values.items():
+            dotted = f"{key}.{name}" if key else str(name)
+            if name == "_target_":
+                yield f"{dotted} = {inner!r} names code to run"
+            if dotted == "hydra":
+                yield f"{dotted!r} holds settings of Hydra"
+            yield from _more_than_options(inner, dotted)
+    elif isinstance(values, list | tuple):
+        for place, inner in enumerate(values):
+            yield from _more_than_options(inner, f"{key}[{place}]")
+    elif isinstance(values, str) and "${" in values:
+        yield f"{key} = {values!r} refers to something outside the file"
 
 
 def _is_held(folder: Path) -> bool:
@@ -436,11 +472,6 @@ def _write_per_user(path: Path, report: Report, split: Split) -> None:
     table = pd.DataFrame({"user": users, **{name: values.numpy() for name, values in report.per_user.items()}})
     with replacing(path) as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
         packed.write(table.to_csv(index=False, lineterminator="\n").encode())
-
-
-def _escaped(text: str) -> str:
-    """Return ``text`` as it can stand in a cell of a table in Markdown."""
-    return printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def _now() -> str:

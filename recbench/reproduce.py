@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from recbench import metrics
 from recbench.published import Published, Verdict
-from recbench.text import aligned, printable
+from recbench.text import aligned, markdown_cell, printable
 
 Format = Literal["table", "markdown", "json"]
 
@@ -133,7 +133,7 @@ def page(tables: Mapping[str, Sequence[Row]]) -> str:
         text += [f"- {source}" for source in sources if len(sources) > 1]
         text += ["", f"    recbench reproduce {name}", "", _markdown(rows), ""]
         notes = _notes(rows)
-        text += [*(f"- {_escaped(note)}" for note in notes), ""] if notes else []
+        text += [*(f"- {markdown_cell(note)}" for note in notes), ""] if notes else []
         text += [*_rankings(rows), ""]
     environments = Counter(result.environment for rows in tables.values() for row in rows for result in row.results)
     text += ["## Made with", "", *(f"- {name}: {n} runs" for name, n in environments.most_common())]
@@ -254,12 +254,8 @@ def _markdown(rows: Sequence[Row]) -> str:
 
 
 def _markdown_table(lines: Sequence[Sequence[str]]) -> list[str]:
-    text = [f"| {' | '.join(map(_escaped, line))} |" for line in lines]
+    text = [f"| {' | '.join(map(markdown_cell, line))} |" for line in lines]
     return [text[0], "|---" * len(lines[0]) + "|", *text[1:]]
-
-
-def _escaped(text: str) -> str:
-    return printable(text).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _json(rows: Sequence[Row]) -> str:

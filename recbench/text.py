@@ -19,6 +19,21 @@ def printable(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
+def printable_lines(text: str) -> str:
+    """Return ``text`` line by line as ``printable``."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def markdown_cell(text: str) -> str:
+    """Return ``text`` as it can stand in a cell of a table in Markdown, where a page may show HTML."""
+    return printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def excel_safe(text: str) -> str:
+    """Return ``text`` as a spreadsheet shows it and does not compute it: with ``'`` before what begins a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def aligned(lines: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:
     """Return the lines of a table whose columns stand below each other, with a rule under the head.
 

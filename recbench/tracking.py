@@ -19,6 +19,7 @@ from recbench.errors import StorageError
 from recbench.files import finite, replacing
 from recbench.models import Model
 from recbench.options import Config
+from recbench.redaction import redacted
 from recbench.text import printable
 from recbench.trainers import EpochRecord
 
@@ -193,7 +194,7 @@ def hparams(config: ExperimentConfig) -> dict[str, bool | float | str]:
     At most ``MAX_HPARAMS`` values: the model, the main options of training, data set, split and seed, and as many
     of the model's options as there is room for, first those that differ from their defaults.
     """
-    plain = config.to_dict()
+    plain = redacted(config.to_dict())
     main = {
         f"trainer.{key}": plain["trainer"][key] for key in ("lr", "epochs", "batch_size") if key in plain["trainer"]
     }

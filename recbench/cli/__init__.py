@@ -11,16 +11,19 @@ import recbench
 from recbench.errors import ConfigError, DataError, NonFiniteScoresError, RunError, StorageError
 from recbench.interrupts import Terminated
 from recbench.options import did_you_mean
+from recbench.text import printable_lines
 
 COMMANDS = {
     "run": ("run", "run one experiment, or with -m a sweep"),
     "compare": ("compare", "compare finished runs in a table"),
     "reproduce": ("reproduce", "run published tables, and say number by number whether they hold"),
     "recommend": ("recommend", "recommend items with a finished run"),
+    "export": ("export", "write a finished run as safetensors and JSON, for other programs"),
     "list": ("listing", "list models, datasets, splits, trainers, negatives, metrics, losses, optimizers"),
     "data": ("data", "list, fetch and describe data sets, and check a file of yours"),
     "config": ("config", "show the resolved configuration and where each value comes from"),
     "board": ("board", "open TensorBoard on what was run"),
+    "doctor": ("doctor", "check the installation, or verify a folder of runs"),
 }
 """Name to the module here that has the command, and what it does."""
 
@@ -48,6 +51,7 @@ then:
   recbench compare outputs/sweeps/5e1f0c2a  a row a configuration, mean and deviation over seeds
   recbench recommend outputs/.../RUN --user 42
   recbench board outputs
+  recbench doctor                           what is wrong with the installation; with DIR: with the runs there
 
 published numbers:
   recbench reproduce                        the tables, and what each needs
@@ -85,12 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (NonFiniteScoresError, StorageError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable_lines(str(error))}", file=sys.stderr)
         return 1
     except (ConfigError, DataError, RunError) as error:
         mistakes = error.mistakes if isinstance(error, Mistakes) else (str(error),)
         for mistake in mistakes:
-            print(f"error: {mistake}", file=sys.stderr)
+            print(f"error: {printable_lines(mistake)}", file=sys.stderr)
         return 2
     except Terminated:
         return 143

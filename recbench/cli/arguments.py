@@ -45,6 +45,14 @@ class Parser(argparse.ArgumentParser):
             help="import a module that registers further models, data sets, ... (repeatable)",
         )
 
+    def add_excel_safe(self) -> None:
+        """Add ``--excel-safe``."""
+        self.add_argument(
+            "--excel-safe",
+            action="store_true",
+            help="in CSV, put ' before texts that a spreadsheet would take for formulas",
+        )
+
     def add_overrides(self) -> None:
         """Add the KEY=VALUE words and the flags that say where they are looked up."""
         self.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. model=mf model.dim=64 seed=1")

@@ -30,6 +30,7 @@ import recbench
 from recbench.cli import Mistakes
 from recbench.cli.overrides import CONFIG, MAX_JOBS, Overrides, typed
 from recbench.cli.task import plain_values
+from recbench.cli.trust import refuse_code
 from recbench.configuration import AUTO, PARTS, PLAIN, Resolved, Settings, resolve
 from recbench.errors import ConfigError
 from recbench.models import registry as models
@@ -142,11 +143,13 @@ def hydra_words(hydra: Hydra, words: Sequence[str]) -> list[str]:
     """Return ``words`` as Hydra wants them.
 
     Raises:
-        ConfigError: Something in them cannot be read, or chosen.
+        ConfigError: Something in them cannot be read, or chosen, or what they come to asks for code to be run.
     """
     overrides, mistakes = Overrides(hydra.config_loader, words).read(words)
     if mistakes:
         raise Mistakes(mistakes)
+    with _hydra_errors():
+        _compose(hydra, _words(overrides), RunMode.MULTIRUN)
     return _words(overrides)
 
 
@@ -371,7 +374,11 @@ def _defaults(config: type[Config]) -> dict[str, Any]:
 
 
 def _compose(hydra: Hydra, words: Sequence[str], mode: RunMode) -> DictConfig:
-    return hydra.compose_config(CONFIG, list(words), run_mode=mode, from_shell=False, validate_sweep_overrides=False)
+    composed = hydra.compose_config(
+        CONFIG, list(words), run_mode=mode, from_shell=False, validate_sweep_overrides=False
+    )
+    refuse_code(composed)
+    return composed
 
 
 def _words(overrides: Iterable[Override]) -> list[str]:

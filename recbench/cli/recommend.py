@@ -9,7 +9,8 @@ import pandas as pd
 
 from recbench import plugins
 from recbench.cli.arguments import Parser
-from recbench.recommend import load
+from recbench.errors import ConfigError
+from recbench.recommend import for_spreadsheets, load
 from recbench.text import printable
 
 _EPILOG = """\
@@ -42,16 +43,23 @@ def main(arguments: Sequence[str]) -> int:
         help="leave out only what the user has in training, not all that is known",
     )
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="by default %(default)s")
+    parser.add_excel_safe()
     parser.add_plugin()
     given = parser.parse_intermixed_args(arguments)
+    if given.excel_safe and given.all_users is None and given.format != "csv":
+        raise ConfigError(f"--excel-safe has no effect on --format {given.format}; write --format csv, or leave it out.")
     plugins.load(given.plugin)
     recommender = load(given.run)
     if given.all_users is not None:
-        recommender.write_all(given.all_users, given.k, keep_heldout=given.keep_heldout)
-    elif given.history is not None:
-        _print(recommender.recommend_history(given.history.split(","), given.k), given.format)
+        recommender.write_all(
+            given.all_users, given.k, keep_heldout=given.keep_heldout, for_spreadsheet=given.excel_safe
+        )
+        return 0
+    if given.history is not None:
+        items = recommender.recommend_history(given.history.split(","), given.k)
     else:
-        _print(recommender.recommend([given.user], given.k, keep_heldout=given.keep_heldout), given.format)
+        items = recommender.recommend([given.user], given.k, keep_heldout=given.keep_heldout)
+    _print(for_spreadsheets(items) if given.excel_safe else items, given.format)
     return 0
 
 

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from recbench import configuration, experiment, plugins, repeat
+from recbench import configuration, experiment, plugins, redaction, repeat
 from recbench.configuration import ExperimentConfig, Resolved
 from recbench.datasets import DatasetConfig
 from recbench.errors import ConfigError, DataError, DivergedError, RunError, StorageError
@@ -226,8 +226,13 @@ def plain_values(composed: DictConfig, hydra: Any = None) -> dict[str, Any]:
         hydra: That node, where ``composed`` is without.
 
     Raises:
-        ConfigError: ``experiment`` is set as if it were an option.
+        ConfigError: ``experiment`` is set as if it were an option, or a secret of the environment is referred to.
     """
+    as_written = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(as_written, dict)
+    mistakes = redaction.refused({key: value for key, value in as_written.items() if key != "hydra"})
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
     values: dict[str, Any] = {}
     for key in composed:
         if key != "hydra":

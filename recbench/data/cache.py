@@ -15,7 +15,9 @@ from __future__ import annotations
 import http.client
 import logging
 import os
+import shlex
 import shutil
+import stat
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +29,7 @@ from filelock import FileLock
 from recbench.data.checksums import RECORD, checked, compare, digest, record
 from recbench.data.places import Archive, File, Place
 from recbench.errors import DataError
+from recbench.paths import below
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +63,10 @@ def obtain(name: str, places: Sequence[Place], *, licence: str, homepage: str, p
         path: A folder or a zip archive that the user names; no other place is tried then.
 
     Raises:
+        ConfigError: The name is not safe as one of a folder.
         DataError: No place has the files; the message lists each with its reason and says what to do.
     """
-    home = cache_folder() / "datasets" / name
+    home = data_set_folder(name)
     if path is not None:
         return _named(Path(path), name, places, home)
     found = _cached(home, places)
@@ -99,8 +103,39 @@ def obtain(name: str, places: Sequence[Place], *, licence: str, homepage: str, p
 
 
 def cache_folder() -> Path:
-    """Return the folder that caches live in; it need not exist yet."""
+    """Return the folder that caches live in; it need not exist yet.
+
+    Raises:
+        DataError: Others could change what lies in it.
+    """
+    cache = cache_path()
+    try:
+        found = cache.stat()
+    except OSError:
+        return cache  # Who makes it, or writes to it, is told.
+    if found.st_uid != os.geteuid():
+        raise DataError(f"the cache folder {cache} belongs to another user. Set RECBENCH_CACHE to one of your own.")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise DataError(
+            f"the cache folder {cache} can be written to by others (mode {stat.S_IMODE(found.st_mode):o}). If nobody "
+            f"has: chmod go-w {shlex.quote(str(cache))}. To share data sets, share a folder for RECBENCH_MIRROR."
+        )
+    return cache
+
+
+def cache_path() -> Path:
+    """Return where the cache folder is or would be."""
     return Path(os.environ.get("RECBENCH_CACHE") or platformdirs.user_cache_dir("recbench"))
+
+
+def data_set_folder(name: str) -> Path:
+    """Return the folder of a data set's files in the cache, there or not.
+
+    Raises:
+        ConfigError: The name is not safe as one of a folder, or a link leads out of the cache.
+        DataError: Others could change what lies in the cache.
+    """
+    return below(cache_folder() / "datasets", name, "data set")
 
 
 def _named(path: Path, name: str, places: Sequence[Place], home: Path) -> Found:
@@ -204,14 +239,11 @@ def _install(place: Place, home: Path) -> Found:
 
 def locked(home: Path) -> FileLock:
     """Return the lock on a data set's part of the cache, whose folder is made where it is missing."""
-    cache = cache_folder()
     try:
-        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        cache_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"the cache folder {home} cannot be made ({error.strerror}). Set RECBENCH_CACHE.") from None
-    if cache.stat().st_uid != os.geteuid():
-        raise DataError(f"the cache folder {cache} belongs to another user. Set RECBENCH_CACHE to one of your own.")
     return FileLock(home / "lock")
 
 

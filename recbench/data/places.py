@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 from urllib.parse import quote
@@ -28,7 +29,8 @@ from recbench.errors import DataError
 
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30
-_MAX_RATIO = 1_000
+_MAX_RATIO = 200
+_MAX_BYTES = 10 << 30
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,13 @@ class Archive(Place):
     def fetch(self, into: Path) -> None:
         """Copy the named members, which must be regular files of the published size, and nothing else.
 
-        Where no size is published, a member may be at most 1,000 times as large as the archive.
+        Where no size is published, a member may be at most 200 times as large as the archive, and all together 10 GiB.
         """
         try:
             with zipfile.ZipFile(self.path) as archive:
+                left = _MAX_BYTES
                 for file in self.files:
-                    self._copy_member(archive, file, into)
+                    left -= self._copy_member(archive, file, into, left)
         except zipfile.BadZipFile as error:
             with self.path.open("rb") as content:
                 start = content.read(16)
@@ -112,7 +115,8 @@ class Archive(Place):
         except (zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
             raise DataError(f"is a damaged zip archive ({error})") from None
 
-    def _copy_member(self, archive: zipfile.ZipFile, file: File, into: Path) -> None:
+    def _copy_member(self, archive: zipfile.ZipFile, file: File, into: Path, left: int) -> int:
+        """Copy one member, and return its size where none is published, which may be ``left`` bytes at most."""
         name = str(PurePosixPath(self.folder, file.name))
         if name not in archive.namelist():
             raise DataError(f"has no member {name}")
@@ -121,10 +125,14 @@ class Archive(Place):
             raise DataError(f"the member {name} is not a plain file")
         if file.bytes is not None and member.file_size != file.bytes:
             raise DataError(f"the member {name} has {member.file_size:,} bytes instead of {file.bytes:,}")
-        if member.file_size > _MAX_RATIO * self.path.stat().st_size:
-            raise DataError(f"the member {name} is more than {_MAX_RATIO:,} times as large as the archive")
+        if file.bytes is None:
+            if member.file_size > _MAX_RATIO * self.path.stat().st_size:
+                raise DataError(f"the member {name} is more than {_MAX_RATIO:,} times as large as the archive")
+            if member.file_size > left:
+                raise DataError(f"the members have more than {_MAX_BYTES:,} bytes")
         with archive.open(member) as source, (into / file.name).open("xb") as target:
             _copy(source, target, member.file_size)
+        return member.file_size if file.bytes is None else 0
 
 
 @dataclass(frozen=True)
@@ -210,8 +218,25 @@ class Wheel(Place):
         Archive(path, folder=self.folder, files=self.files).fetch(into)
 
 
+class _StaySecure(urllib.request.HTTPRedirectHandler):
+    """Goes where a server sends it, but never from https to an address that anybody on the way can answer for."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        """Return the next request.
+
+        Raises:
+            DataError: It would leave https.
+        """
+        if req.type == "https" and not newurl.startswith("https://"):
+            raise DataError(f"is redirected from https to {newurl}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _download(url: str, path: Path, max_bytes: int) -> None:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as source, path.open("xb") as target:
+    opener = urllib.request.build_opener(_StaySecure)
+    with opener.open(url, timeout=_TIMEOUT_SECONDS) as source, path.open("xb") as target:
         _copy(source, target, max_bytes, progress=PurePosixPath(url).name)
         announced = source.headers["Content-Length"]
     size = path.stat().st_size

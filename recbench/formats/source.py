@@ -18,7 +18,7 @@ from recbench.progress import bytes_bar
 
 BLOCK_BYTES = 4 << 20
 _MAX_BYTES = 64 << 30
-_MAX_RATIO = 1_000
+_MAX_RATIO = 200
 _SPARE_BYTES = 1 << 20
 
 
@@ -31,7 +31,7 @@ def blocks(path: Path, *, progress: bool = True) -> Iterator[bytes]:
 
     Raises:
         DataError: There is no such file or member, it cannot be read, it is damaged, or it unpacks to more than
-            64 GiB or 1,000 times its packed size.
+            64 GiB or 200 times its packed size.
     """
     try:
         with ExitStack() as stack:

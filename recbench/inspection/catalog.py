@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from recbench import datasets
-from recbench.data.cache import cache_folder
+from recbench.data.cache import data_set_folder
 from recbench.data.places import Place
 from recbench.datasets import Card
 from recbench.datasets.published import PublishedDataset
 from recbench.errors import ConfigError
 from recbench.options import one_of
-from recbench.text import aligned
+from recbench.text import aligned, markdown_cell
 
 Format = Literal["table", "markdown", "csv", "json"]
 AtHand = Literal["cache", "mirror", "no", "needs none"]
@@ -60,7 +60,7 @@ def at_hand(name: str, places: Sequence[Place]) -> tuple[AtHand, Place | None]:
     """
     if not places:
         return "needs none", None
-    home = cache_folder() / "datasets" / name
+    home = data_set_folder(name)
     for place in places:
         if _has(home / place.key, place):
             return "cache", place
@@ -130,7 +130,7 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _markdown(rows: Sequence[Row]) -> str:
-    head, *lines = ([cell.replace("|", "\\|") for cell in line] for line in _cells(rows))
+    head, *lines = (list(map(markdown_cell, line)) for line in _cells(rows))
     ruler = ["---:" if place in _NUMBERS else "---" for place in range(len(head))]
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ruler, *lines])
 

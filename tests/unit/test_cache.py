@@ -268,10 +268,11 @@ def test_many_at_once_fetch_once(tmp_path):
 
 def test_another_users_cache_and_one_that_cannot_be_made_are_refused(tmp_path, monkeypatch):
     place = url(good_archive(tmp_path))
-    cache_folder().mkdir()
+    cache = cache_folder()
+    cache.mkdir(mode=0o700)
     with monkeypatch.context() as other:
-        other.setattr(os, "geteuid", lambda: cache_folder().stat().st_uid + 1)
-        text = f"the cache folder {cache_folder()} belongs to another user. Set RECBENCH_CACHE to one of your own."
+        other.setattr(os, "geteuid", lambda: cache.stat().st_uid + 1)
+        text = f"the cache folder {cache} belongs to another user. Set RECBENCH_CACHE to one of your own."
         with pytest.raises(DataError, match=re.escape(text)):
             get(place)
     (tmp_path / "file").touch()

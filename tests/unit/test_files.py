@@ -256,7 +256,8 @@ def test_a_poisoned_checkpoint_is_refused_and_runs_nothing(tmp_path, how):
     with pytest.raises(RunError) as error:
         load_checkpoint(tmp_path, "mf", TRAIN)
     assert str(error.value) == (
-        f"{path}: is refused: it is no checkpoint of plain tensors, and could run code when read."
+        f"{path}: is refused: it is no checkpoint of plain tensors, and could run code when read. "
+        "Ask who made it for what 'recbench export RUN' writes."
     )
     assert not marker.exists()
 

@@ -126,7 +126,10 @@ def test_a_registry_refuses_bad_and_taken_names():
     things = registry()
     with pytest.raises(ConfigError) as error:
         things.register("../x")
-    assert str(error.value) == "thing name '../x': use letters, digits, '.', '_', '+' and '-' only."
+    assert str(error.value) == (
+        "thing name '../x': use 1 to 128 letters, digits, '.', '_', '=', ',', '+' and '-' only, a letter or digit "
+        "first, and no name of a device."
+    )
     with pytest.raises(ConfigError) as error:
         things.register("one")(lambda: None)
     assert str(error.value) == f"thing 'one' is registered twice: in {__name__} and in {__name__}."

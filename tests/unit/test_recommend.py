@@ -376,14 +376,19 @@ def test_a_damaged_checkpoint_is_noticed(copied):
             RunError,
             "could not determine a constructor",
         ),
-        ("_target_: pathlib.Path\n", ConfigError, "no option '_target_'"),
-        ("hydra:\n  run: 1\n", ConfigError, "no option 'hydra'"),
-        ("model:\n  name: mf\n  _target_: builtins.eval\n", ConfigError, "_target_ = 'builtins.eval': no such option"),
+        ("_target_: pathlib.Path\n", RunError, "is refused: _target_ = 'pathlib.Path' names code to run, and the"),
+        ("hydra:\n  run: 1\n", RunError, "is refused: 'hydra' holds settings of Hydra, and the configuration of a run"),
+        (
+            "model:\n  name: mf\n  _target_: builtins.eval\n",
+            RunError,
+            "is refused: model._target_ = 'builtins.eval' names code to run, and the configuration of a run is plain",
+        ),
         ("model:\n  name: os.system\n", ConfigError, "no model 'os.system'"),
         (
             "model:\n  name: mf\n  dim: ${{oc.env:HOME}}\n",
-            ConfigError,
-            "dim = '${oc.env:HOME}': should be",
+            RunError,
+            "is refused: model.dim = '${oc.env:HOME}' refers to something outside the file, and the configuration of a "
+            "run is plain values and nothing else. If the run is not yours, do not trust its other files either.",
         ),
     ],
 )
