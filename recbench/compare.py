@@ -389,7 +389,9 @@ def _csv(rows: Sequence[Row], made_safe: Callable[[str], str] = str) -> str:
         values = [row.metrics.get(name, Spread(None, None)) for name in names]
         numbers = [number for spread in values for number in (spread.mean, spread.std)]
         seconds = [row.seconds["fit"], row.seconds["evaluate"]]
-        writer.writerow([made_safe(row.model), made_safe(row.label), row.n_seeds, *numbers, *seconds, row.peak_memory_bytes])
+        writer.writerow(
+            [made_safe(row.model), made_safe(row.label), row.n_seeds, *numbers, *seconds, row.peak_memory_bytes]
+        )
     return text.getvalue().rstrip("\n")
 
 

@@ -98,9 +98,8 @@ def _tensors(recommender: Recommender) -> dict[str, Tensor]:
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor], model: str) -> None:
     # An optional package, imported where it is used.
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     metadata = {"format": "pt", "recbench_model": model}
     with replacing(path) as file:
-        save_file(dict(tensors), file.name, metadata=metadata)
-
+        file.write(save(dict(tensors), metadata=metadata))

@@ -29,6 +29,9 @@ GROUP = "recbench.plugins"
 VARIABLE = "RECBENCH_PLUGINS"
 """Environment variable that names further modules, with commas; the jobs of a sweep are told by it."""
 
+failed: dict[str, str] = {}
+"""Installed plugins that could not be loaded, by name, and why."""
+
 FAMILIES: Mapping[str, Registry[Any]] = {
     "models": models.registry,
     "datasets": datasets.registry,
@@ -107,4 +110,5 @@ def _attempt(name: str, importing: Callable[[], Any]) -> None:
     try:
         importing()
     except Exception as error:  # Other people's code may raise anything; it must not end the command.
-        logger.warning("plugin %r is left out, it fails to load: %s: %s", name, type(error).__name__, error)
+        failed[name] = f"{type(error).__name__}: {error}"
+        logger.warning("plugin %r is left out, it fails to load: %s", name, failed[name])

@@ -47,7 +47,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_plugin()
     given = parser.parse_intermixed_args(arguments)
     if given.excel_safe and given.all_users is None and given.format != "csv":
-        raise ConfigError(f"--excel-safe has no effect on --format {given.format}; write --format csv, or leave it out.")
+        raise ConfigError(
+            f"--excel-safe has no effect on --format {given.format}; write --format csv, or leave it out."
+        )
     plugins.load(given.plugin)
     recommender = load(given.run)
     if given.all_users is not None:
