@@ -1,7 +1,7 @@
 """A finished run in files that any program can read: weights as safetensors, everything else as JSON.
 
 ``model.safetensors`` has what the model learnt, by the names of its ``state_dict``, and, where it has vectors of users
-and items, these as ``vectors.users`` (n_users, D) and ``vectors.items`` (n_items, D): dot products of the two are scores.
+and items, these as ``vectors.users`` (n_users, D) and ``vectors.items`` (n_items, D), whose dot products are scores.
 ``users.json`` and ``items.json`` are the published ids; row n of a tensor belongs to the id in place n. ``export.json``
 says what it is: options, metrics, fingerprints, and the tensors. ``SHA256SUMS`` comes last; ``sha256sum -c`` reads it.
 """

@@ -14,8 +14,8 @@ examples:
   recbench export outputs/.../ease-11aa22bb --to for-others
 
 The folder then holds model.safetensors (what the model learnt, and vectors of users and items where it has them, whose
-dot products are the scores), users.json and items.json (published ids; row n of a tensor belongs to the id in place n), export.json
-(options, metrics, fingerprints, shapes) and SHA256SUMS. None of it can run code. In Python:
+dot products are the scores), users.json and items.json (published ids; row n of a tensor belongs to the id in place n),
+export.json (options, metrics, fingerprints, shapes) and SHA256SUMS. None of it can run code. In Python:
 
   from safetensors.numpy import load_file
   tensors = load_file("for-others/model.safetensors")
