@@ -131,8 +131,12 @@ def _read(folder: Path) -> Loaded:
         arrays = {
             name.removesuffix(".npy"): np.load(folder / name, allow_pickle=False) for name in names if name != _META
         }
-    except OSError as error:
-        raise DataError(f"cannot be read ({error})") from None
+    except DataError:
+        raise
+    except (OSError, ValueError) as error:
+        # What NumPy says of an array of objects advises to let it run code.
+        reason = error if isinstance(error, OSError) else "holds more than numbers and text"
+        raise DataError(f"cannot be read ({reason})") from None
     loaded = _unpacked(meta["loaded"], arrays)
     logger.info("read from the cache, %s", folder)
     for stage in loaded.interactions.provenance:

@@ -35,6 +35,7 @@ from recbench.data.cache import cache_folder, obtain
 from recbench.data.checksums import RECORD, checked
 from recbench.data.places import Archive, File, LocalOnly, RawFiles, _StaySecure
 from recbench.datasets.planted import PlantedConfig
+from recbench.experiment import prepare
 from recbench.files import load_checkpoint, replacing
 from recbench.inspection.describe import describe
 from recbench.inspection.page import page
@@ -299,8 +300,8 @@ def test_rule_04_an_option_cannot_hold_a_secret(command, tmp_path, monkeypatch, 
         ended = command("run", "--config-dir=theirs", "experiment=leak", "model=popularity", *WORDS, *more)
         assert ended.code == 2
         assert (
-            "label: would write the environment variable 'HF_TOKEN' into the run's files, and by its name it is a secret; "
-            "leave it out (a plugin that needs it can read the variable itself)."
+            "label: would write the environment variable 'HF_TOKEN' into the run's files, and by its name it is a "
+            "secret; leave it out (a plugin that needs it can read the variable itself)."
         ) in ended.err
         assert SECRET not in ended.out + ended.err
     assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
@@ -361,7 +362,7 @@ def test_rule_04_what_is_redacted(monkeypatch):
 
 def card_places():
     for name in datasets.registry.names():
-        for place in datasets.registry.entry(name).target.card.sources:
+        for place in datasets.registry.entry(name).target.card.places:
             yield name, place
 
 
@@ -699,9 +700,6 @@ def test_rule_12_a_refused_checkpoint_tells_the_safe_way(copied):
     torch.save(np.zeros(1), copied / "checkpoint.pt")
     digest = hashlib.sha256((copied / "checkpoint.pt").read_bytes()).hexdigest()
     (copied / "checkpoint.pt.sha256").write_text(f"{digest}  checkpoint.pt\n")
+    train = prepare(resolve({"model": "popularity", "dataset": SMALL}).config).split.train
     with pytest.raises(RunError, match="Ask who made it for what 'recbench export RUN' writes."):
-        load_checkpoint(
-            copied,
-            "popularity",
-            load.__globals__["prepare"](resolve({"model": "popularity", "dataset": SMALL}).config).split.train,
-        )
+        load_checkpoint(copied, "popularity", train)
