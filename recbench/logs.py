@@ -44,11 +44,10 @@ def configure_console(quiet: bool) -> None:
 class RunFormatter(logging.Formatter):
     """Lines of a run's own log: with their time in UTC, and without secrets."""
 
-    converter = time.gmtime
-
     def __init__(self) -> None:
         """Set the form."""
         super().__init__("%(asctime)s %(levelname)s %(run)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
+        self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and the traceback below it if there is one."""
