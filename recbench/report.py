@@ -299,7 +299,7 @@ class RunFolder:
             "status": status,
             **{name: plain[name]["name"] for name in ("model", "dataset", "split")},
             "seed": self.config.seed,
-            "label": self.config.settings.label,
+            "label": redacted(self.config.settings.label),
         }
 
     def _run(self) -> dict[str, Any]:

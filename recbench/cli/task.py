@@ -230,7 +230,7 @@ def plain_values(composed: DictConfig, hydra: Any = None) -> dict[str, Any]:
     """
     as_written = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(as_written, dict)
-    mistakes = redaction.refused({key: value for key, value in as_written.items() if key != "hydra"})
+    mistakes = redaction.refused({str(key): value for key, value in as_written.items() if key != "hydra"})
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     values: dict[str, Any] = {}

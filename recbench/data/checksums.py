@@ -40,7 +40,7 @@ def checked(folder: Path) -> list[str]:
     lines = (folder / RECORD).read_text(encoding="utf-8", errors="replace").splitlines()
     pairs = [line.partition("  ") for line in lines]
     for wanted, _, name in pairs:
-        if name != Path(name).name:
+        if name in ("", "..") or name != Path(name).name:
             raise DataError(f"{RECORD} names {name!r}, which is no file of this folder")
         compare(name, "SHA-256", digest(folder / name), wanted)
     return [name for _, _, name in pairs]

@@ -213,7 +213,7 @@ def _per_user(run: Path, result: Mapping[str, Any]) -> Iterator[Finding]:
         if not (
             math.isclose(mean, there, rel_tol=_NOT_THE_SAME, abs_tol=_NOT_THE_SAME) or mean != mean and there != there
         ):
-            text = f"the mean of {name} is {mean!r}, and {RESULT} has {value!r}."
+            text = f"the mean of {name} is {mean:.12g}, and {RESULT} has {there:.12g}."
             yield Finding("wrong", str(path), text, f"One of them was altered. {_AGAIN}")
 
 

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 from recbench import RunError, plugins, resolve, run
 from recbench.data.checksums import digest
-from recbench.doctor import Finding, installation, render, runs
+from recbench.doctor import Finding, installation, render
 from recbench.doctor.installation import _package, _requirements
 from recbench.doctor.installation import installation as examine
 from recbench.doctor.runs import runs as examine_runs
@@ -94,7 +94,7 @@ def test_every_checkpoint_is_looked_at(spoilt):
         "it, or its checksum beside it, cannot be read (No such file or directory). Run the experiment again."
     )
     # Between two states there are the checksums of both.
-    (spoilt / "last.pt.sha256").write_text(f"{'0' * 64}  last.pt\n{digest(spoilt / 'last.pt')}  last.pt\n")
+    (spoilt / "last.pt.sha256").write_text(f"{digest(spoilt / 'last.pt')}  last.pt\n{'0' * 64}  last.pt\n")
     assert [place for place, _ in wrong(spoilt)] == ["previous.pt"]
 
 
@@ -147,7 +147,7 @@ def test_means_that_are_not_those_of_the_users(spoilt):
     ((place, text),) = wrong(spoilt)
     assert place == "per_user.csv.gz"
     assert text == (
-        f"the mean of ndcg@10 is {told['metrics']['test']['ndcg@10']!r}, and result.json has 0.9. "
+        f"the mean of ndcg@10 is {told['metrics']['test']['ndcg@10']:.12g}, and result.json has 0.9. "
         "One of them was altered. Run the experiment again."
     )
 
@@ -378,4 +378,3 @@ def test_lines_hold_no_control_characters():
         "1 wrong, 0 to note, 0 ok.",
     ]
     assert render([]) == "0 wrong, 0 to note, 0 ok."
-    assert runs.runs is examine_runs

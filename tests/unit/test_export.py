@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from recbench import ConfigError, RunError, StorageError, resolve, run
+from recbench import ConfigError, RunError, resolve, run
 from recbench.data import UserBatch
+from recbench.errors import StorageError
 from recbench.export import export
 from recbench.recommend import load
 
@@ -82,9 +83,10 @@ def test_what_it_says_of_itself(exported):
         assert about[key] == result[key], key
     assert about["schema_version"] == 1
     assert about["files"] == {"tensors": "model.safetensors", "users": "users.json", "items": "items.json"}
-    dim = result["config"]["model"]["dim"]
-    assert about["tensors"]["user.weight"] == {"shape": [30, dim], "dtype": "float32"}
-    assert about["tensors"]["vectors.items"] == {"shape": [40, dim + 2], "dtype": "float32"}
+    dim, (_, users, items) = result["config"]["model"]["dim"], read_by_others(folder)
+    n_users, n_items = len(users), len(items)
+    assert about["tensors"]["user.weight"] == {"shape": [n_users, dim], "dtype": "float32"}
+    assert about["tensors"]["vectors.items"] == {"shape": [n_items, dim + 2], "dtype": "float32"}
 
 
 def test_its_checksums_are_those_of_all_its_files(exported):

