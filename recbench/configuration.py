@@ -154,10 +154,13 @@ class ExperimentConfig:
     @property
     def identity(self) -> str:
         """SHA-256 of everything in the configuration that can change a number of the run."""
-        plain = self.to_dict()
-        for name in self.INDIFFERENT:
-            del plain[name]
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+        return identity_of(self.to_dict())
+
+
+def identity_of(plain: Mapping[str, Any]) -> str:
+    """Return the ``identity`` of a configuration that ``to_dict`` gave, here or where options were fewer."""
+    counts = {name: value for name, value in plain.items() if name not in ExperimentConfig.INDIFFERENT}
+    return hashlib.sha256(json.dumps(counts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,43 @@ def test_packages_that_cannot_be_had_are_told_in_a_sentence(checkout, tmp_path):
     assert ended.returncode == 1
     assert "error: the packages could not be installed (the whole of pip's output: .venv/install.log)." in ended.stderr
     assert not list((checkout / ".venv").glob(".installed*"))
+
+
+def fake_audit(folder, program):
+    """Write a wheel named like pip-audit, whose command does what ``program`` says."""
+    folder.mkdir()
+    info = "pip_audit-1.0.dist-info"
+    with zipfile.ZipFile(folder / "pip_audit-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("fake_audit.py", f"import sys\n\ndef main():\n    {program}\n")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: pip-audit\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/entry_points.txt", "[console_scripts]\npip-audit = fake_audit:main\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "code", "said"),
+    [
+        (None, 0, "not audited: pip-audit cannot be installed. Nothing is known about vulnerabilities"),
+        (
+            "print('Could not connect to the vulnerability feed', file=sys.stderr); sys.exit(1)",
+            0,
+            "not audited: the list of vulnerabilities cannot be reached. Nothing is known about vulnerabilities",
+        ),
+        ("print('torch 2.13.0 CVE-1'); sys.exit(1)", 1, "torch 2.13.0 CVE-1"),
+        ("print('usage: no such flag', file=sys.stderr); sys.exit(2)", 1, "usage: no such flag"),
+        ("print('No known vulnerabilities found', file=sys.stderr)", 0, "No known vulnerabilities found"),
+    ],
+)
+def test_the_audit_fails_on_what_is_known_and_not_for_want_of_a_network(checkout, tmp_path, program, code, said):
+    wheels = tmp_path / "wheels"
+    if program is None:
+        wheels.mkdir()
+    else:
+        fake_audit(wheels, program)
+    environment = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
+    ended = call("scripts/audit", checkout, PYTHON=sys.executable, **environment)
+    assert ended.returncode == code, ended.stdout + ended.stderr
+    assert said in ended.stdout + ended.stderr
