@@ -310,10 +310,13 @@ def test_rule_04_an_option_cannot_hold_a_secret(command, tmp_path, monkeypatch, 
 
 def test_rule_04_a_resolver_of_a_secret_that_is_no_text_is_refused_by_its_name(command, monkeypatch, tmp_path):
     monkeypatch.setenv("PIN_SECRET", "1234")
-    ended = command("run", "model=popularity", *WORDS, "seed=${oc.decode:${oc.env:PIN_SECRET}}")
+    (tmp_path / "theirs" / "experiment").mkdir(parents=True)
+    leak = "# @package _global_\nseed: ${oc.decode:${oc.env:PIN_SECRET}}\n"
+    (tmp_path / "theirs" / "experiment" / "leak.yaml").write_text(leak)
+    ended = command("run", "--config-dir=theirs", "experiment=leak", "model=popularity", *WORDS)
     assert ended.code == 2
     assert "seed: would write the environment variable 'PIN_SECRET' into the run's files" in ended.err
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
 
 
 def test_rule_04_other_variables_can_be_referred_to(command, monkeypatch):
