@@ -177,6 +177,8 @@ def read_state(folder: Path) -> Found | None:
             continue
         try:
             plain = load_plain(folder / name)
+            if not _is_state(plain):
+                raise RunError(f"{folder / name}: is no state of a training.")
             best = _read_best(folder, plain)
         except RunError as error:
             damages.append(str(error))
@@ -209,11 +211,29 @@ def _read_best(folder: Path, plain: Mapping[str, Any]) -> Best | None:
     if wanted is None:
         return None
     best = load_plain(folder / BEST)
+    if not (isinstance(best.get("epoch"), int) and isinstance(best.get("model"), dict)):
+        raise RunError(f"{folder / BEST}: does not hold the parameters of an epoch.")
     if best["epoch"] == wanted:
         return Best(wanted, best["model"])
     if best["epoch"] > len(plain["curve"]):
         return None
     raise RunError(f"{folder / BEST}: holds epoch {best['epoch']}, and epoch {wanted} is wanted.")
+
+
+def _is_state(plain: Mapping[str, Any]) -> bool:
+    """Return whether there is what ``FolderCheckpoints.save`` writes, whatever the model and the trainer."""
+    curve = plain.get("curve")
+    return (
+        all(isinstance(plain.get(key), dict) for key in ("fingerprints", "model", "engine", "choice"))
+        and isinstance(plain["choice"].get("best_epoch"), int | None)
+        and isinstance(plain.get("seconds"), int | float)
+        and "unvalidated" in plain
+        and isinstance(curve, list)
+        and all(
+            isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], int) and isinstance(entry[1], dict)
+            for entry in curve
+        )
+    )
 
 
 def _plain(value: Any) -> Any:

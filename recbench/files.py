@@ -9,6 +9,7 @@ import math
 import os
 import secrets
 import shutil
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ CHECKPOINT = "checkpoint.pt"
 
 _UNREADABLE = (
     *(UnpicklingError, EOFError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError),
-    *(ArithmeticError, MemoryError),
+    *(ArithmeticError, MemoryError, struct.error),
 )
 """What ``torch.load`` raises of files that are damaged or of another kind."""
 

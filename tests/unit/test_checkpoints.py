@@ -410,3 +410,27 @@ def test_what_a_kill_leaves_of_each_write_is_whole(tmp_path, monkeypatch):
         epochs.append(len(found.state.curve))
         assert found.state.best is None or found.state.best.epoch == epochs[-1]
     assert epochs == sorted(epochs) and set(epochs) == {2, 3} and len(epochs) > 30
+
+
+@pytest.mark.parametrize("lacking", ["fingerprints", "model", "engine", "choice", "curve", "unvalidated", "seconds"])
+def test_a_file_of_other_values_is_no_state(tmp_path, lacking):
+    whole = {"schema_version": 1, "fingerprints": {}, "model": {}, "engine": {}, "choice": {}, "curve": []}
+    whole |= {"unvalidated": None, "seconds": 1.0}
+    save_plain(tmp_path / LAST, whole)
+    assert read_state(tmp_path) is not None
+    save_plain(tmp_path / LAST, {key: value for key, value in whole.items() if key != lacking})
+    with pytest.raises(RunError) as error:
+        read_state(tmp_path)
+    assert str(error.value) == (
+        f"the run {tmp_path} cannot be resumed: {tmp_path / LAST}: is no state of a training. "
+        "Run the experiment anew, in another folder."
+    )
+
+
+def test_a_file_of_the_best_epoch_that_holds_none(tmp_path):
+    whole = {"schema_version": 1, "fingerprints": {}, "model": {}, "engine": {}, "choice": {"best_epoch": 1}}
+    save_plain(tmp_path / LAST, {**whole, "curve": [[1, {}]], "unvalidated": None, "seconds": 1.0})
+    save_plain(tmp_path / BEST, {"schema_version": 1, "epoch": "first"})
+    with pytest.raises(RunError) as error:
+        read_state(tmp_path)
+    assert f"{tmp_path / BEST}: does not hold the parameters of an epoch." in str(error.value)

@@ -80,6 +80,8 @@ def content(folder):
 
 
 def test_case_41_loss_that_is_not_finite(tmp_path):
+    """The loss becomes NaN or infinite. -> Training stops at once with epoch, step and learning rate, status
+    `diverged`, exit code 3; the last good state is kept."""
     diverging = {"model": {"name": "mf", "loss": "mse"}, "trainer": {"optimizer": "sgd", "lr": 1e30, "batch_size": 32}}
     config = resolve({**SMALL, **diverging}).config
     with pytest.raises(DivergedError):
@@ -133,7 +135,11 @@ def test_case_41_is_exit_code_3(command):
 
 
 def test_case_42_killed_and_resumed_ends_with_the_same_bits(tmp_path, stopping):
-    """In processes of their own: killed at step 10 of 28, then 9 steps further on, then not."""
+    """The process is killed, at any step or while it writes. -> It goes on from a whole state and ends with the same
+    bits; what was half written is removed.
+
+    In processes of their own: killed at step 10 of 28, then 9 steps further on, then not.
+    """
     config = config_of(negatives="stopping", checkpoint_seconds=0)
 
     def attempt(name, step):
@@ -162,7 +168,11 @@ def test_case_42_leftovers_of_a_write_are_removed(tmp_path, stopping):
 
 
 def test_case_43_full_disk_while_a_state_is_kept(tmp_path, untouched_registries):
-    """A limit on the size of files stands for the full disk; it holds for the process, hence one of its own."""
+    """The disk is full, or the folder is gone. -> Old files stay whole, the error says how many bytes it takes and how
+    many are free, the status is `failed`.
+
+    A limit on the size of files stands for the full disk; it holds for the process, hence one of its own.
+    """
 
     @negatives.register("filling", config=type("FillingConfig", (UniformConfig,), {"__doc__": "As uniform."}))
     class Filling(Stopping):
@@ -237,6 +247,8 @@ def test_case_43_folder_that_is_gone_while_training(tmp_path, untouched_registri
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_case_44_the_first_signal_ends_the_run_after_its_step(tmp_path, stopping, number):
+    """SIGINT or SIGTERM. -> The step is finished, the state kept, the status is `interrupted`, the exit code 130 or
+    143, and the message says what to type; a second signal ends it at once."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     config = interrupted(tmp_path, stopping, number=number)
     assert {number: signal.getsignal(number) for number in before} == before
@@ -357,6 +369,8 @@ def test_case_44_a_model_in_closed_form_starts_anew_and_says_so(tmp_path, caplog
 
 @pytest.mark.parametrize("how", ["cut", "flip"])
 def test_case_45_damaged_checkpoint_falls_back_to_the_previous(tmp_path, stopping, caplog, how):
+    """The newest state of a training is truncated or has a flipped bit. -> Its checksum tells; the one before is taken
+    with a warning, and where all are damaged nothing is changed."""
     config = interrupted(tmp_path, stopping, checkpoint_seconds=0)
     packed = bytearray((tmp_path / LAST).read_bytes())
     packed[len(packed) // 3] ^= 16
@@ -398,6 +412,8 @@ def refusal(config, folder):
 
 
 def test_case_46_other_options_are_refused_by_name(tmp_path, stopping):
+    """A run is resumed with other options, data, code or machine. -> Refused, naming each difference; what cannot
+    change a number may differ."""
     config = interrupted(tmp_path, stopping)
     other = replace(config, trainer=config.trainer.model_copy(update={"lr": 0.2}))
     assert refusal(other, tmp_path) == "trainer.lr was 0.1, and is 0.2 now"
@@ -508,6 +524,7 @@ def test_resume_of_a_run_that_is_done_in_python(tmp_path):
 
 
 def test_case_49_two_runs_in_one_second(command):
+    """Two runs start in the same second. -> Each has a folder of its own, and one that holds a run takes no other."""
     folders = {command("run", *WORDS, "model=popularity", "--dry-run").out.splitlines()[2].split()[1] for _ in range(3)}
     assert len(folders) == 3
     (name,) = {re.sub("-[0-9a-f]{6}$", "", Path(folder).name).partition("-popularity")[2] for folder in folders}

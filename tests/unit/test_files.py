@@ -5,6 +5,7 @@ import math
 import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -311,3 +312,17 @@ def test_a_file_of_other_values_is_no_checkpoint(tmp_path, changed):
             f"{path}: is no checkpoint of a model: it should hold the model's name, the fingerprint of the training "
             "data, and tensors by name."
         )
+
+
+def test_a_checkpoint_whose_pickle_ends_early_is_refused(tmp_path):
+    """It ends within a number of four bytes, in an archive that is sound."""
+    path = tmp_path / "checkpoint.pt"
+    torch.save(WHOLE, path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, b"\x80\x02X\x01\x00" if name.endswith("data.pkl") else content)
+    with_checksum(path)
+    with pytest.raises(RunError, match="is refused: it is no checkpoint of plain tensors"):
+        load_checkpoint(tmp_path, "mf", TRAIN)

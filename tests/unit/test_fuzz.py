@@ -110,6 +110,11 @@ def is_id(text: str) -> bool:
     return bool(text) and not re.search("[\n\r\t\0\ud800-\udfff]", text)
 
 
+def whole(text: str) -> int:
+    return int(text) if text.lstrip("+-").isdigit() else int(float(text))
+
+
+VALUES = {"user": str, "item": str, "rating": float, "timestamp": whole}
 GOOD = {"user": is_id, "item": is_id, "rating": is_number, "timestamp": is_whole}
 
 
@@ -174,7 +179,7 @@ def test_every_record_of_a_delimited_text_is_read_or_has_its_reason(folder, data
     assert read.lines.tolist() == [line for line, _ in good]
     for column, found in read.frame.items():
         texts = [fields[place[column]] for _, fields in good]
-        assert found.tolist() == (texts if column in ("user", "item") else [float(text) for text in texts])
+        assert found.tolist() == [VALUES[column](text) for text in texts]
 
 
 scalars = (

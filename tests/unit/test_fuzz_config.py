@@ -17,6 +17,7 @@ from fuzzing import damaged, fuzz, promptly
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recbench.checkpoints import LAST, read_state
 from recbench.cli import Mistakes
 from recbench.cli.composition import hydra_session, make_plan
 from recbench.configuration import PARTS, PLAIN, Settings, resolve
@@ -201,11 +202,11 @@ def checkpoint(folder: Path) -> bytes:
     return (folder / CHECKPOINT).read_bytes()
 
 
-def put(folder: Path, content: bytes) -> None:
+def put(folder: Path, content: bytes, name: str = CHECKPOINT) -> None:
     """Write a checkpoint whose checksum is right, as somebody would who makes one by hand."""
-    (folder / CHECKPOINT).write_bytes(content)
+    (folder / name).write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
-    (folder / f"{CHECKPOINT}.sha256").write_text(f"{digest}  {CHECKPOINT}\n")
+    (folder / f"{name}.sha256").write_text(f"{digest}  {name}\n")
 
 
 def loaded_or_refused(folder: Path) -> dict | None:
@@ -283,16 +284,8 @@ objects = st.recursive(
 )
 
 
-@fuzz(60)
-@given(st.data())
-def test_any_other_object_is_no_checkpoint(folder, data):
-    whole = {
-        "schema_version": SCHEMA_VERSION,
-        "model": "mf",
-        "train": TRAIN.fingerprint,
-        "epoch": 1,
-        "state_dict": STATE,
-    }
+def packed(data, whole: dict) -> bytes | None:
+    """Return ``whole`` with some values changed or left out, or another object, as a file; None where it cannot be."""
     for key in data.draw(st.lists(st.sampled_from([*whole]), max_size=2)):
         whole[key] = data.draw(objects)
     for key in data.draw(st.lists(st.sampled_from([*whole]), max_size=1)):
@@ -308,6 +301,35 @@ def test_any_other_object_is_no_checkpoint(folder, data):
             case _:
                 content.write(pickle.dumps(made, protocol=data.draw(st.integers(0, 5))))
     except (NotImplementedError, TypeError, RecursionError, RuntimeError, UnicodeEncodeError, pickle.PicklingError):
-        return  # It cannot be written at all.
-    put(folder, content.getvalue())
-    loaded_or_refused(folder)
+        return None
+    return content.getvalue()
+
+
+HEAD = {"schema_version": SCHEMA_VERSION}
+
+
+@fuzz(60)
+@given(st.data())
+def test_any_other_object_is_no_checkpoint(folder, data):
+    whole = {**HEAD, "model": "mf", "train": TRAIN.fingerprint, "epoch": 1, "state_dict": STATE}
+    content = packed(data, whole)
+    if content is not None:
+        put(folder, content)
+        loaded_or_refused(folder)
+
+
+@fuzz(60)
+@given(st.data())
+def test_any_other_object_is_no_state_of_a_training(folder, data):
+    whole = {**HEAD, "fingerprints": {}, "model": STATE, "engine": {}, "choice": {}, "curve": [[1, {"loss": 0.5}]]}
+    content = packed(data, {**whole, "unvalidated": None, "seconds": 1.5})
+    if content is None:
+        return
+    put(folder, content, LAST)
+    with promptly():
+        try:
+            found = read_state(folder)
+        except RunError as error:
+            assert str(folder / LAST) in str(error)
+            return
+    assert found.is_last and isinstance(found.state.engine, dict)

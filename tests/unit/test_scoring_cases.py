@@ -144,6 +144,8 @@ EVERYTHING = metrics_option(
 
 
 def test_case_30_lists_cut_between_equal_scores_are_the_same_in_any_block_and_told(scored_by):
+    """A list is cut between items of equal scores. -> The cut goes by a rule of the tie seed and the ids, the same in
+    blocks of any size; the share of such lists is in `tie_rate`, and much of it is a warning."""
     first, result = scored_by("coarse", "evaluation.user_block=64")
     second, other = scored_by("coarse", "evaluation.user_block=512")
     assert (first.code, second.code) == (0, 0)
@@ -186,6 +188,8 @@ def chance():
 
 
 def test_case_31_a_constant_scorer_gets_chance_with_a_warning(scored_by):
+    """A model gives every item the same score. -> It gets chance, with a warning; the perfect one gets 1 and the
+    reversed one the worst value."""
     ended, result = scored_by("constant", EVERYTHING)
     assert ended.code == 0
     assert ended.err == told_of_ties((10, "100.0"))
@@ -215,6 +219,8 @@ def test_case_31_a_perfect_scorer_gets_one_and_a_reversed_one_the_worst_value(sc
     [("all_nan", 60 * 512, 512, "u000"), ("one_nan", 1, 1, "u003"), ("infinite", 20 * 512, 512, "u000")],
 )
 def test_case_32_a_score_that_is_not_finite_ends_the_run_without_a_number(scored_by, kind, n_scores, n_users, first):
+    """A score is NaN or infinite. -> `NonFiniteScoresError` names the model and counts scores and users; no number is
+    written."""
     ended, result = scored_by(kind)
     message = (
         f"Scorer gave {n_scores:,} scores that are NaN or infinite, for {n_users} of 512 users in this block, first "
@@ -241,6 +247,8 @@ def test_case_32_the_python_interface_raises(monkeypatch, tmp_path, untouched_re
 
 
 def test_case_33_every_length_of_the_list_up_to_beyond_the_catalogue(scored_by):
+    """Lists are longer than the catalogue or the candidates. -> Short lists stay short: precision divides by k all the
+    same, and nothing breaks for any k."""
     lengths = range(1, N_ITEMS + 6)
     names = [f"{name}@{k}" for k in lengths for name in ("precision", "recall", "ndcg", "coverage")]
     ended, result = scored_by("perfect", metrics_option(*names))
@@ -271,6 +279,7 @@ def ranking_of(items):
 
 
 def test_case_34_a_list_that_names_an_item_twice_is_refused():
+    """A list names an item twice. -> It is refused; candidates that are named twice count once or are refused."""
     with pytest.raises(DataError) as error:
         ranking_of([[1, 2, 3], [4, 3, 4], [7, 7, 7], [1, -1, -1]])
     assert str(error.value) == (
@@ -290,6 +299,7 @@ def test_case_34_candidates_that_name_an_item_twice_cannot_count_twice():
 
 
 def test_case_35_users_with_nothing_to_find_are_left_out_and_counted(scored_by):
+    """A user has nothing to find. -> The user is left out of the means and counted."""
     with Path("train.csv").open("a") as file:
         file.writelines(f"u{user:03d},i{item:02d}\n" for user in (700, 701, 702) for item in range(12))
     ended, result = scored_by("perfect", metrics_option("recall@5"))
@@ -301,6 +311,7 @@ def test_case_35_users_with_nothing_to_find_are_left_out_and_counted(scored_by):
 
 
 def test_case_36_a_user_without_a_list_counts_as_zero(scored_by):
+    """A user who is asked gets an empty list. -> Counts as 0 in every metric that is defined for it."""
     # Another user has taken everything, and is asked for an item again: nothing is left to be listed.
     with Path("train.csv").open("a") as file:
         file.writelines(f"u900,i{item:02d}\n" for item in range(N_ITEMS))
@@ -324,6 +335,8 @@ def test_case_36_a_user_without_a_list_counts_as_zero(scored_by):
 
 @pytest.mark.parametrize("kind", ["bfloat16", "float64"])
 def test_case_37_scores_that_are_not_float32_are_refused(scored_by, kind):
+    """Scores are not float32. -> They are refused, since another width makes other ties; masked items are below any
+    score."""
     ended, result = scored_by(kind)
     message = (
         f"Scorer gave scores of type torch.{kind}, expected torch.float32: rounding them would make different scores "
@@ -350,6 +363,8 @@ def test_case_37_masked_items_are_below_any_score():
 
 @pytest.mark.parametrize("model", ["mf", "neumf", "item_knn", "ease", "ials"])
 def test_case_38_metrics_and_lists_are_the_same_in_blocks_of_any_size(model):
+    """Users are scored in blocks of another size. -> Metrics agree to 1e-6, lists but for near ties; the block is part
+    of the configuration and in the result."""
     trainer = {"epochs": 1} if model in ("mf", "neumf", "ials") else {}
     dataset = {"name": "planted", "n_users": 700, "n_items": 150, "n_interactions": 7000}
     outcome = run(
@@ -416,7 +431,11 @@ for user_block in (128, n_users):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of address space are Linux's")
 def test_case_39_memory_is_bounded_by_the_block_and_a_block_that_is_too_large_is_halved():
-    """3,000 users and 4,000 items, 48 MB of scores, where 30 MB may be taken."""
+    """The memory does not suffice while evaluating. -> The block of users is halved and that is told; the results stay
+    the same, and memory is bounded by block times items.
+
+    3,000 users and 4,000 items, 48 MB of scores, where 30 MB may be taken.
+    """
     script = WITHIN.format(reference=str(Path(__file__).parents[1] / "reference"))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -484,6 +503,8 @@ def test_case_39_another_error_of_the_model_is_not_taken_for_it():
 
 
 def test_case_40_the_files_have_every_digit(scored_by):
+    """Metrics are rounded before they are compared. -> Never: files, comparisons and the choice of the epoch have every
+    digit."""
     _, result = scored_by("coarse", metrics_option("ndcg@10", "map@7", "auc"))
     found = per_user("coarse-0")
     for name, value in result["metrics"]["test"].items():

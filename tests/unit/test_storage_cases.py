@@ -133,6 +133,8 @@ def with_type(path, name, kind):
 
 @pytest.mark.parametrize("file", [KNOWN, UNKNOWN])
 def test_case_47_a_half_written_download_is_refused(file):
+    """A download breaks off, has another length, or is an HTML page. -> It is refused before anything takes its place
+    in the cache; the next place is tried, and offline says so at once."""
     with server(sends(CONTENT[:100], announced=len(CONTENT))) as address:
         assert reason(raw(address, file)) == (
             f"the download of ratings.csv broke off after 100 of {len(CONTENT):,} bytes."
@@ -202,6 +204,8 @@ def _obtain_and_tell(place, told):
 
 
 def test_case_48_eight_processes_on_an_empty_cache_fetch_once_and_agree(tmp_path):
+    """Several processes fill one cache. -> One fetches, the others wait and take the same; a killed one holds nobody
+    up."""
     asked, archive = [], zipped(tmp_path / "toy.zip", {"ratings.csv": CONTENT}).read_bytes()
 
     def answer(handler):
@@ -278,6 +282,8 @@ class Fragile(Model):
 
 
 def test_case_50_a_failing_job_is_recorded_and_the_others_go_on(command, tmp_path):
+    """A job of a sweep fails. -> The others go on, its status and traceback are kept, the exit code is 1; typed again
+    the sweep skips what is done and runs the rest."""
     (tmp_path / "fragile_plugin.py").write_text(PLUGIN)
     words = ["run", "-m", "--plugin=fragile_plugin", "model=fragile", "model.fails=true,false", "dataset=planted"]
     words += ["dataset.n_users=30", "dataset.n_items=40", "dataset.n_interactions=300", "hydra.sweep.dir=sweep"]
@@ -301,6 +307,8 @@ ESCAPES = ["../ratings.csv", "/ratings.csv", "x/../../ratings.csv", "..\\ratings
 
 @pytest.mark.parametrize("name", ESCAPES)
 def test_case_51_a_member_that_leads_elsewhere_is_not_taken(tmp_path, name):
+    """An archive holds `../`, links, devices, a bomb or a member twice. -> Only named plain members are read, as many
+    bytes as they may have; nothing is ever unpacked as a whole."""
     archive = zipped(tmp_path / "toy.zip", {name: CONTENT})
     place = Archive(archive, folder="", files=(UNKNOWN,))
     assert reason(place) == "has no member ratings.csv."
@@ -370,6 +378,7 @@ def poisoned_array(path, marker):
 
 @pytest.mark.parametrize("how", ["torch", "legacy", "pickle"])
 def test_case_52_a_pickle_in_a_checkpoint_is_refused_and_runs_nothing(tmp_path, how):
+    """A checkpoint, a data set or a file of the cache is a pickle. -> It is refused, and nothing in it runs."""
     path, marker = tmp_path / "checkpoint.pt", tmp_path / "marker"
     poison = {"schema_version": 1, "model": "mf", "train": "x", "state_dict": {"weight": Marker(marker)}}
     if how == "pickle":
