@@ -158,12 +158,13 @@ def fit_in_epochs(
                 part = "test" if chosen.selection == "test" else "valid"
                 values |= {f"{part}/{name}": value for name, value in measured.items()}
                 chosen.see(epoch, measured, model)
-            curve.append(EpochRecord(epoch, values))
-            values = None
-            if on_epoch is not None:
-                on_epoch(curve[-1])
-            bar.update()
-            checkpoints.offer(state)
+            with checkpoints.steps():
+                curve.append(EpochRecord(epoch, values))
+                values = None
+                if on_epoch is not None:
+                    on_epoch(curve[-1])
+                bar.update()
+                checkpoints.offer(state)
     best_epoch = chosen.leave(model, last=len(curve))
     model.eval()
     return FitResult(best_epoch, tuple(curve), time.perf_counter() - begun)

@@ -156,6 +156,21 @@ def test_a_signal_while_validating_stops_at_once_and_keeps_the_steps_of_the_epoc
     same(trained(None, usual), trained(checkpoints_in(tmp_path), usual))
 
 
+def test_a_signal_between_two_epochs_keeps_the_state(tmp_path):
+    """While the curve is written, say: no step is going on, and no state was kept before."""
+    interrupts = Interrupts()
+    asked = iter([False, True])
+
+    def on_epoch(record):
+        if next(asked):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt), interrupts.caught():
+        fit(checkpoints=checkpoints_in(tmp_path, interrupts), on_epoch=on_epoch)
+    assert len(read_state(tmp_path).state.curve) == 2
+    same(fit(), fit(checkpoints=checkpoints_in(tmp_path)))
+
+
 def test_alternating_least_squares_go_on(tmp_path):
     def fitted(checkpoints=None, stop=0):
         model = models.build("ials", SPLIT.train, dim=3, solver="cg")
@@ -167,11 +182,11 @@ def test_alternating_least_squares_go_on(tmp_path):
         trainer = trainers.build("alternating", epochs=5)
         return model, trainer.fit(model, SPLIT, on_epoch=told, checkpoints=checkpoints)
 
-    # Between two sweeps nothing waits: the signal stops at once, and what was kept before counts.
+    # Between two sweeps the signal waits for the state to be kept.
     interrupts = Interrupts()
     with pytest.raises(KeyboardInterrupt), interrupts.caught():
         fitted(checkpoints_in(tmp_path, interrupts, seconds=0.0), stop=3)
-    assert len(read_state(tmp_path).state.curve) == 2
+    assert len(read_state(tmp_path).state.curve) == 3
     same(fitted(), fitted(checkpoints_in(tmp_path)))
 
 
@@ -196,7 +211,7 @@ def test_compiled_steps_go_on_after_an_epoch(tmp_path, name):
     interrupts = Interrupts()
     with pytest.raises(KeyboardInterrupt), interrupts.caught():
         fitted(checkpoints_in(tmp_path, interrupts, seconds=0.0), stop=3)
-    assert len(read_state(tmp_path).state.curve) == 2
+    assert len(read_state(tmp_path).state.curve) == 3
     same(fitted(), fitted(checkpoints_in(tmp_path)))
 
 

@@ -490,7 +490,7 @@ def test_hydras_own_flags(command):
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("recbench ", "run compare reproduce recommend list data config board"),
+        ("recbench ", "run compare reproduce recommend export list data config board doctor"),
         ("recbench co", "compare config"),
         ("recbench list ", "models datasets cleaning splits trainers negatives metrics losses optimizers"),
         ("recbench compare out", ""),

@@ -75,8 +75,8 @@ def test_mistakes_of_all_parts_and_jobs_come_together(error_of):
         "error: no dataset 'plantde'. Did you mean 'planted'? Known: amazon-book, files, gowalla, ml-100k, "
         "ml-100k-mcrec, ml-1m, ml-1m-recbole, ml-20m, ml-32m, ml-latest-small, ncf-ml-1m, ncf-pinterest, planted, "
         "yelp2018.\n"
-        "error: no option 'modle'. Did you mean 'model'? Known: backend, dataset, device, evaluation, experiment, "
-        "label, model, negatives, published, seed, split, threads, tracking, trainer.\n"
+        "error: no option 'modle'. Did you mean 'model'? Known: backend, checkpoint_seconds, checkpoints, dataset, "
+        "device, evaluation, experiment, label, model, negatives, published, seed, split, threads, tracking, trainer.\n"
         "error: model 'mf' cannot be configured:\n  dim = '': should be a whole number (an integer).\n"
         "error: the run cannot be configured:\n  seed = -1: should be at least 0.\n"
         "error: trainer 'gradient' cannot be configured:\n  epochs = -1: should be at least 0.\n"
@@ -170,7 +170,8 @@ def test_what_hydra_refuses(error_of):
     assert "Key 'dri' not in 'RunDir'" in error_of("hydra.run.dri=x")
     assert "Interpolation key 'nope' not found" in error_of("model.dim=${nope}")
     assert error_of("hydra/sweeper=basic", "hydra.sweeper._target_=mine", "-m") == (
-        "error: hydra/sweeper: 'basic' is the one whose jobs can be checked before the first one starts.\n"
+        "error: hydra.sweeper._target_ = 'mine': names code to run, and only hydra/launcher=NAME and "
+        "hydra/sweeper=NAME may choose some, among the installed ones; leave it out.\n"
     )
 
 
@@ -217,8 +218,8 @@ def test_a_plugin_that_is_not_there(error_of):
 
 def test_other_commands(command):
     assert command("rnu").err == (
-        "error: no command 'rnu'. Did you mean 'run'? Known: board, compare, config, data, list, recommend, reproduce, "
-        "run. See 'recbench --help'.\n"
+        "error: no command 'rnu'. Did you mean 'run'? Known: board, compare, config, data, doctor, export, list, "
+        "recommend, reproduce, run. See 'recbench --help'.\n"
     )
     assert command("list", "modles").err == (
         "error: nothing to list as 'modles'. Did you mean 'models'? Known: cleaning, datasets, losses, metrics, "

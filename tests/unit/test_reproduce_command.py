@@ -137,7 +137,7 @@ def test_a_row_that_starts_from_others_runs_them_first(typed):
         if result["model"] == "neumf"
     }
     gmf = {
-        (result["seed"], str(path.parent))
+        (result["seed"], str(path.parent.absolute()))
         for path in Path("outputs").rglob("gmf*/result.json")
         for result in [json.loads(path.read_text())]
     }

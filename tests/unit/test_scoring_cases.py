@@ -22,7 +22,7 @@ from recbench.data import Ranking
 from recbench.errors import ConfigError, DataError, NonFiniteScoresError, ScoringMemoryError
 from recbench.evaluation import EvaluationConfig, evaluate
 from recbench.ranking import rank
-from recbench.trainers.epochs import EpochsConfig, fit_in_epochs
+from recbench.trainers.epochs import Engine, EpochsConfig, fit_in_epochs
 
 # A world whose answer is known: user u takes the items i of which (u + i) is a multiple of 3, the last ten in test, so
 # that no order of the items by their ids is chance.
@@ -521,6 +521,19 @@ def test_case_40_comparing_does_not_round(command, scored_by):
     assert repr(result["metrics"]["test"]["ndcg@10"]) in table
 
 
+class Idle(Engine):
+    """Trains nothing."""
+
+    def epoch(self, number):
+        return {"loss": 1.0}
+
+    def state(self):
+        return {}
+
+    def restore(self, state):
+        pass
+
+
 def test_case_40_the_epoch_is_chosen_by_every_digit():
     """Epochs that four decimals do not tell apart: the best one is the second."""
     values = iter([0.12344, 0.1234400001, 0.12344])
@@ -528,10 +541,11 @@ def test_case_40_the_epoch_is_chosen_by_every_digit():
     config = EpochsConfig(epochs=3, selection="valid")
     fit = fit_in_epochs(
         problem.model,
-        iter([{"loss": 1.0}] * 3),
+        Idle(),
         config,
         validate=lambda model: {"ndcg@10": next(values)},
         on_epoch=None,
         progress=False,
+        checkpoints=None,
     )
     assert fit.best_epoch == 2
