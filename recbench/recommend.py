@@ -21,8 +21,8 @@ from recbench.files import load_checkpoint, replacing
 from recbench.models import Model
 from recbench.progress import bar
 from recbench.ranking import TieOrder, scored_blocks, top_k
-from recbench.report import RESULT, read_config, read_run
-from recbench.resuming import CONFIG
+from recbench.report import RESULT, read_run
+from recbench.run_config import CONFIG, read_config
 from recbench.text import excel_safe
 
 

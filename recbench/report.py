@@ -12,7 +12,6 @@ import gzip
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -33,7 +32,6 @@ from recbench.evaluation import METRIC_DEFINITIONS_VERSION, Report
 from recbench.files import (
     SCHEMA_VERSION,
     read_json,
-    read_yaml,
     remove_leftovers,
     replacing,
     save_checkpoint,
@@ -46,7 +44,6 @@ from recbench.redaction import redacted, redacted_text
 from recbench.repeat import command_line
 from recbench.resources import peak_memory_bytes
 from recbench.resuming import (
-    CONFIG,
     RUN,
     circumstances,
     difference,
@@ -54,6 +51,7 @@ from recbench.resuming import (
     other_circumstances,
     refuse,
 )
+from recbench.run_config import CONFIG
 from recbench.text import markdown_cell
 from recbench.tracking import CURVE, Tracker
 from recbench.trainers import EpochRecord
@@ -394,41 +392,6 @@ def read_run(folder: Path) -> dict[str, Any]:
         return {**read_json(folder / RESULT), "folder": str(folder)}
     status = "running" if _is_held(folder) else "dead"
     return {**read_json(folder / STATUS), "status": status, "folder": str(folder)}
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return the plain values of the configuration of the run in ``folder``, which come to nothing but options.
-
-    Raises:
-        RunError: It cannot be read, or asks for more than an option: names code, talks to Hydra, or refers to something
-            outside the file.
-    """
-    path = folder / CONFIG
-    values = read_yaml(path)
-    asks = next(_more_than_options(values), None)
-    if asks is not None:
-        raise RunError(
-            f"{path}: is refused: {asks}, and the configuration of a run is plain values and nothing else. If the run "
-            "is not yours, do not trust its other files either."
-        )
-    return values
-
-
-def _more_than_options(values: Any, key: str = "") -> Iterator[str]:
-    """Yield what in plain nested ``values`` would make a program do something if it were taken for more than data."""
-    if isinstance(values, Mapping):
-        for name, inner in values.items():
-            dotted = f"{key}.{name}" if key else str(name)
-            if name == "_target_":
-                yield f"{dotted} = {inner!r} names code to run"
-            if dotted == "hydra":
-                yield f"{dotted!r} holds settings of Hydra"
-            yield from _more_than_options(inner, dotted)
-    elif isinstance(values, list | tuple):
-        for place, inner in enumerate(values):
-            yield from _more_than_options(inner, f"{key}[{place}]")
-    elif isinstance(values, str) and "${" in values:
-        yield f"{key} = {values!r} refers to something outside the file"
 
 
 def _is_held(folder: Path) -> bool:

@@ -13,13 +13,14 @@ import torch
 from recbench.candidates import candidates_fingerprint
 from recbench.configuration import ExperimentConfig
 from recbench.errors import RunError
-from recbench.files import read_json, read_yaml
+from recbench.files import read_json
 from recbench.fingerprints import code_fingerprint, features_fingerprint
+from recbench.run_config import CONFIG, read_config
 
 if TYPE_CHECKING:
     from recbench.experiment import Prepared
 
-CONFIG, RUN = "config.yaml", "run.json"
+RUN = "run.json"
 
 
 def circumstances(config: ExperimentConfig, threads: int, device: str, backend: str) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def refuse(folder: Path, why: str | None) -> None:
 
 def _different_options(folder: Path, config: ExperimentConfig) -> str:
     """Return which option is not as it was; or that the file which says it is not."""
-    before, now = _flat(read_yaml(folder / CONFIG)), _flat(config.to_dict())
+    before, now = _flat(read_config(folder)), _flat(config.to_dict())
     for name in dict.fromkeys([*now, *before]):
         if before.get(name) != now.get(name) and name.partition(".")[0] not in ExperimentConfig.INDIFFERENT:
             return f"{name} was {before.get(name)!r}, and is {now.get(name)!r} now"

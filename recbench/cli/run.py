@@ -21,12 +21,12 @@ from recbench.cli.overrides import CONFIG
 from recbench.cli.task import RESUMABLE, JobEnd, run_in, run_job, status_of, why_not_done, why_not_resumed
 from recbench.configuration import Resolved, resolve
 from recbench.errors import ConfigError, RunError
-from recbench.files import read_json, read_yaml
+from recbench.files import read_json
 from recbench.interrupts import Interrupts
 from recbench.logs import configure_console
 from recbench.repeat import CONFIG_DIR
 from recbench.report import LOG, RESULT, STATUS, read_run
-from recbench.resuming import CONFIG as RUN_CONFIG
+from recbench.run_config import read_config
 
 _EPILOG = """\
 examples:
@@ -149,7 +149,7 @@ def _resume(given: argparse.Namespace) -> int:
         print(f"{folder}: is done already, there is nothing to resume.", file=sys.stderr)
         _summarise_run(JobEnd(folder, "done"))
         return 0
-    resolved = Resolved(resolve(read_yaml(folder / RUN_CONFIG)).config)
+    resolved = Resolved(resolve(read_config(folder)).config)
     with Interrupts().caught():
         try:
             end = run_in(folder, resolved, progress=not given.quiet, resume=True)

@@ -19,8 +19,9 @@ from recbench.doctor import Finding
 from recbench.errors import DataError, RunError
 from recbench.files import load_plain, read_json
 from recbench.redaction import REDACTED
-from recbench.report import OLD_ATTEMPT, PER_USER, RESULT, STATUS, read_config, read_run
-from recbench.resuming import CONFIG, RUN
+from recbench.report import OLD_ATTEMPT, PER_USER, RESULT, STATUS, read_run
+from recbench.resuming import RUN
+from recbench.run_config import CONFIG, read_config
 from recbench.tracking import CURVE
 
 _AGAIN = "Run the experiment again."

@@ -32,6 +32,7 @@ LAYERS = (
         "experiment",
         "report",
         "resuming",
+        "run_config",
         "tracking",
         "environment",
         "fingerprints",

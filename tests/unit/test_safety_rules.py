@@ -43,7 +43,7 @@ from recbench.models.popularity import Popularity, PopularityConfig
 from recbench.paths import below, checked_name
 from recbench.recommend import Recommender, load
 from recbench.redaction import REDACTED, redacted, redacted_text
-from recbench.report import read_config
+from recbench.run_config import read_config
 from recbench.tracking import hparams
 
 PACKAGE = Path(recbench.__file__).parent
@@ -271,6 +271,9 @@ def test_rule_03_a_poisoned_run_is_refused_whoever_reads_it(command, copied, tmp
         ended = command(*asked)
         assert ended.code == code
         assert said in ended.out + ended.err
+    (copied / "result.json").unlink()
+    ended = command("run", "--resume", "copy")
+    assert ended.code == 2 and said in ended.err, "of a run that did not come to its end"
     assert not (tmp_path / "marker").exists()
 
 
