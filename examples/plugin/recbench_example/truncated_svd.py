@@ -7,8 +7,8 @@ Source: Cremonesi, Koren, Turrin, Performance of Recommender Algorithms on Top-N
 from typing import ClassVar
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse
-import scipy.sparse.linalg
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -44,9 +44,10 @@ class TruncatedSVD(models.Model):
         matrix = scipy.sparse.csr_array(
             (np.ones(len(train)), (train.users.numpy(), train.items.numpy())), shape=(self.n_users, self.n_items)
         )
-        # A start that does not depend on the order of the items.
-        _, _, right = scipy.sparse.linalg.svds(matrix, k=self.dim, v0=np.ones(min(matrix.shape)))
-        self.directions.copy_(torch.from_numpy(np.ascontiguousarray(right.T)))
+        # Right singular vectors are the eigenvectors of the Gram matrix, which is dense here for simplicity.
+        last = self.n_items - 1
+        _, right = scipy.linalg.eigh((matrix.T @ matrix).toarray(), subset_by_index=[last - self.dim + 1, last])
+        self.directions.copy_(torch.from_numpy(right))
 
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
         """Return (B, I) or (B, C) scores; a user without history gets zeros."""
