@@ -20,17 +20,16 @@ from recbench.cli.composition import Job, Plan, hydra_session, make_plan
 from recbench.cli.overrides import Overrides
 from recbench.cli.run import EXIT_CODES, launch
 from recbench.errors import ConfigError
-from recbench.files import read_json, replacing
+from recbench.files import replacing
 from recbench.fingerprints import code_fingerprint
 from recbench.inspection.catalog import catalog
 from recbench.logs import configure_console
 from recbench.options import did_you_mean
 from recbench.published import Published
 from recbench.repeat import written
-from recbench.report import RESULT, read_run
 from recbench.reproduce import Result, Row
 from recbench.reproduce_record import Record
-from recbench.resuming import RUN
+from recbench.reproduce_runs import finished, row_identity
 from recbench.text import printable
 
 logger = logging.getLogger(__name__)
@@ -57,22 +56,19 @@ The exit code is 1 where a row is worse than is known of it, or a run failed, an
 
 
 @dataclass(frozen=True)
-class _Planned:
-    """A row's runs, one a seed, checked before the first one starts.
+class _Wanted:
+    """A row, and what its runs are known by.
 
     Attributes:
-        identity: Of the configuration that its file makes, whatever the folders of runs that it starts from.
+        identities: Of each seed from 0 on.
+        code: Fingerprint of the code that would run it now.
     """
 
     table: str
     name: str
     published: Published
-    identity: str
-    plans: tuple[Plan, ...]
-
-    @property
-    def jobs(self) -> tuple[Job, ...]:
-        return tuple(job for plan in self.plans for job in plan.jobs)
+    identities: tuple[str, ...]
+    code: str
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -96,10 +92,10 @@ def main(arguments: Sequence[str]) -> int:
         if given.table not in tables:
             raise ConfigError(f"no table {given.table!r}. {did_you_mean(given.table, tables)}")
         names, words = _rows_and_words(given, tables[given.table])
-        planned = _plan(session, given.table, names, words, given)
-        wanted = [planned[name] for name in names]
-        code, reasons = (0, {}) if given.show else _run(session, planned, given)
-    rows = [_row(one, reasons.get(one.name, [])) for one in wanted]
+        wanted = _wanted(session, given.table, names, given.seeds)
+        code, reasons = (0, {}) if given.show else _run(session, _plan(session, wanted, words, given), given)
+    there = finished(_folder(given, given.table))
+    rows = [_row(wanted[name], there, reasons.get(name, [])) for name in names]
     print(reproduce.render(rows, given.format))
     if given.format == "json":
         for line in reproduce.not_run(rows):
@@ -154,10 +150,7 @@ def published_tables(session: Hydra) -> dict[str, list[str]]:
 
 def _published(session: Hydra, experiment: str) -> tuple[Job, Published]:
     """Return the job of ``experiment`` and what was published on it."""
-    try:
-        (job,) = make_plan(session, [f"{_GROUP}={experiment}"], multirun=False).jobs
-    except ConfigError as error:
-        raise ConfigError(f"{_GROUP}={experiment}: {error}") from None
+    job = _job(session, experiment, 0)
     published = job.resolved.config.settings.published
     if published is None:
         raise ConfigError(f"{_GROUP}={experiment}: its file says nothing under published.")
@@ -168,6 +161,14 @@ def _published(session: Hydra, experiment: str) -> tuple[Job, Published]:
             "evaluation.metrics."
         )
     return job, published
+
+
+def _job(session: Hydra, experiment: str, seed: int) -> Job:
+    try:
+        (job,) = make_plan(session, [f"{_GROUP}={experiment}", f"seed={seed}"], multirun=False).jobs
+    except ConfigError as error:
+        raise ConfigError(f"{_GROUP}={experiment}: {error}") from None
+    return job
 
 
 def _list(session: Hydra, tables: Mapping[str, Sequence[str]]) -> None:
@@ -199,100 +200,88 @@ def _rows_and_words(given: argparse.Namespace, known: Sequence[str]) -> tuple[li
     return list(dict.fromkeys(names)) or list(known), words
 
 
-def _plan(
-    session: Hydra, table: str, names: Sequence[str], words: Sequence[str], given: argparse.Namespace
-) -> dict[str, _Planned]:
-    """Return the rows and those that they start from, these first."""
-    planned: dict[str, _Planned] = {}
+def _wanted(session: Hydra, table: str, names: Sequence[str], n_seeds: int | None) -> dict[str, _Wanted]:
+    """Return the rows and those that they start from, these first; without ``n_seeds`` each has its own number."""
+    wanted: dict[str, _Wanted] = {}
 
     def add(name: str, n_seeds: int | None) -> None:
         job, published = _published(session, f"{table}/{name}")
         n_seeds = n_seeds or published.seeds
         for other in published.starts_from.values():
             add(other, n_seeds)
-        if name in planned and len(planned[name].plans) >= n_seeds:
+        if name in wanted and len(wanted[name].identities) >= n_seeds:
             return
-        plans = []
-        for seed in range(n_seeds):
-            start = {option: planned[other].plans[seed].jobs[0] for option, other in published.starts_from.items()}
-            plans.append(
+        jobs = [job, *(_job(session, f"{table}/{name}", seed) for seed in range(1, n_seeds))]
+        identities = tuple(row_identity(job.resolved.config.to_dict()) for job in jobs)
+        wanted[name] = _Wanted(table, name, published, identities, code_fingerprint(job.resolved.config))
+
+    for name in names:
+        add(name, n_seeds)
+    return wanted
+
+
+def _plan(
+    session: Hydra, wanted: Mapping[str, _Wanted], words: Sequence[str], given: argparse.Namespace
+) -> dict[str, list[Plan]]:
+    """Return the plans of each row, one a seed, checked before the first one starts."""
+    plans: dict[str, list[Plan]] = {}
+    for name, row in wanted.items():
+        plans[name] = []
+        for seed in range(len(row.identities)):
+            start = {option: plans[other][seed].jobs[0] for option, other in row.published.starts_from.items()}
+            plans[name].append(
                 make_plan(
                     session,
                     [
-                        f"{_GROUP}={table}/{name}",
+                        f"{_GROUP}={row.table}/{name}",
                         f"seed={seed}",
-                        f"hydra.sweep.dir={written(str(Path(given.folder).absolute() / table))}",
+                        f"hydra.sweep.dir={written(str(_folder(given, row.table)))}",
                         *(f"{option}={written(str(job.folder))}" for option, job in start.items()),
                         *words,
                     ],
                     multirun=True,
                 )
             )
-        planned[name] = _Planned(table, name, published, job.resolved.config.identity, tuple(plans))
+    return plans
 
-    for name in names:
-        add(name, given.seeds)
-    return planned
+
+def _folder(given: argparse.Namespace, table: str) -> Path:
+    return Path(given.folder).absolute() / table
 
 
 def _run(
-    session: Hydra, planned: Mapping[str, _Planned], given: argparse.Namespace
+    session: Hydra, plans: Mapping[str, Sequence[Plan]], given: argparse.Namespace
 ) -> tuple[int, dict[str, list[str]]]:
     """Run what is not done; return the exit code, and why runs of a row are missing."""
     codes: list[int] = []
     reasons: dict[str, list[str]] = {}
-    for number, one in enumerate(planned.values(), 1):
-        logger.info("row %d of %d: %s/%s", number, len(planned), one.table, one.name)
-        for plan in one.plans:
+    for number, (name, of_row) in enumerate(plans.items(), 1):
+        logger.info("row %d of %d: %s/%s", number, len(plans), given.table, name)
+        for plan in of_row:
             (end,) = launch(session, plan, given)
             if end.error is not None:
-                reasons.setdefault(one.name, []).append(end.error)
+                reasons.setdefault(name, []).append(end.error)
                 codes.append(EXIT_CODES[end.status])
     return min(codes, default=0), {name: list(dict.fromkeys(several)) for name, several in reasons.items()}
 
 
-def _row(planned: _Planned, reasons: Sequence[str], record: Record | None = None) -> Row:
+def _row(
+    wanted: _Wanted, there: Mapping[str, Result], reasons: Sequence[str] = (), record: Record | None = None
+) -> Row:
     """Return what is there of a row: runs, and where there are none what ``record`` has kept of them."""
-    results, stale = [], False
-    for seed, job in enumerate(planned.jobs):
-        result = _result(job)
+    results = []
+    for seed, identity in enumerate(wanted.identities):
+        result = there.get(identity)
         if record is not None:
-            result = record.entry(planned.table, planned.name, seed, planned.identity, result)
+            result = record.entry(wanted.table, wanted.name, seed, identity, result)
         if result is not None:
             results.append(result)
-            stale = stale or result.code != code_fingerprint(job.resolved.config)
-    n_missing = len(planned.jobs) - len(results)
+    n_wanted = len(wanted.identities)
+    n_missing = n_wanted - len(results)
     if n_missing and not reasons:
-        reasons = [f"{n_missing} of {len(planned.jobs)} seeds have no run yet" if results else "no run yet"]
-    return Row(planned.table, planned.name, planned.published, results, reasons, stale)
-
-
-def _result(job: Job) -> Result | None:
-    """Return what a run gave; None where there is none that is done."""
-    if not (job.folder / RESULT).exists():
-        return None
-    found = read_run(job.folder)
-    if found["status"] != "done":
-        return None
-    return Result(
-        metrics=found["metrics"]["test"],
-        seconds=found["seconds"]["total"],
-        selection=found["selection"],
-        environment=_environment(read_json(job.folder / RUN)),
-        code=found["fingerprints"]["code"],
-    )
-
-
-def _environment(run: Mapping[str, Any]) -> str:
-    """Return in words what a run was made with."""
-    versions, checkout = run["versions"], run["git"]["recbench"]
-    commit = ""
-    if checkout is not None:
-        commit = f", commit {checkout['commit'][:12]}{' with changes' if checkout['dirty'] else ''}"
-    threads = f"{run['threads']} thread{'s' if run['threads'] != 1 else ''}"
-    # Runs from before there was a choice have no word on it.
-    compiled = f", numba {versions['numba']}" if run.get("backend") == "compiled" else ""
-    return f"recbench {versions['recbench']}{commit}; torch {versions['torch']} on {run['device']}, {threads}{compiled}"
+        reasons = [f"{n_missing} of {n_wanted} seeds have no run yet" if results else "no run yet"]
+    stale = any(result.code != wanted.code for result in results)
+    return Row(wanted.table, wanted.name, wanted.published, results, reasons, stale)
 
 
 def _write_page(session: Hydra, tables: Mapping[str, Sequence[str]], given: argparse.Namespace) -> int:
@@ -305,8 +294,8 @@ def _write_page(session: Hydra, tables: Mapping[str, Sequence[str]], given: argp
     record = Record(path.with_suffix(".json"))
     pages = {}
     for table, names in tables.items():
-        planned = _plan(session, table, names, [], given)
-        pages[table] = [_row(planned[name], [], record) for name in names]
+        wanted, there = _wanted(session, table, names, None), finished(_folder(given, table))
+        pages[table] = [_row(wanted[name], there, record=record) for name in names]
     record.write()
     with replacing(path) as file:
         file.write(reproduce.page(pages).encode())

@@ -252,7 +252,10 @@ def test_run_shows_what_was_published(typed, command):
     assert ndcg.split()[::3] == ["ndcg@10", "0.2000"] and hr.split()[::3] == ["hr@10", "0.5000"]
 
 
-def test_a_page_keeps_results_whose_runs_are_no_more(typed):
+def test_a_page_keeps_results_whose_runs_are_no_more(typed, monkeypatch):
+    # Without the other tables, each of whose rows takes its time to compose.
+    tables = reproduce.published_tables
+    monkeypatch.setattr(reproduce, "published_tables", lambda session: {"mine": tables(session)["mine"]})
     row("mf", "mf", EPOCH + 'published:\n  values: {ndcg@10: ".2"}\n  seeds: 2\n')
     typed("mine")
     typed("--page", "page.md")
@@ -289,3 +292,23 @@ def test_page(typed):
         r"\n- recbench \S+, commit [0-9a-f]{12}( with changes)?; torch \S+ on cpu, \d+ threads?: 1 runs\n$", text
     )
     assert text.count("\n## ") == 2 + len(list(Path(task.__file__).parents[2].glob("conf/experiment/*/_table.yaml")))
+
+
+def test_runs_are_found_whatever_threads_data_and_folders_they_had(typed):
+    rest = 'published:\n  values: {ndcg@10: ".2"}\n'
+    start = "  starts_from: {model.pretrained_gmf: gmf, model.pretrained_mlp: mlp}\n"
+    for name in ("gmf", "mlp"):
+        row(name, name, EPOCH + rest)
+    row("neumf", "neumf", EPOCH + "model:\n  pretrained_gmf: gmf\n  pretrained_mlp: mlp\n" + rest + start)
+    first = typed("mine", "neumf", "threads=1", "backend=torch", "--format", "json")
+    assert first.code == 0, first.err
+    assert lines(typed("mine", "neumf", "--show", "--format", "json")) == lines(first)
+    Path("outputs").rename("moved")
+    moved = typed("mine", "neumf", "--show", "--format", "json", "--folder", "moved/reproduce")
+    assert lines(moved) == lines(first)
+    # Another seed, and another setting, are other runs.
+    two = lines(typed("mine", "neumf", "--seeds", "2", "--show", "--format", "json", "--folder", "moved/reproduce"))
+    assert [line["n_seeds"] for line in two] == [1]
+    row("neumf", "neumf", EPOCH + "model:\n  dim: 3\n  pretrained_gmf: g\n  pretrained_mlp: m\n" + rest + start)
+    other = typed("mine", "neumf", "--show", "--format", "json", "--folder", "moved/reproduce")
+    assert [line["verdict"] for line in lines(other)] == ["not run"]
