@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from recbench.errors import RunError
+from recbench.errors import ConfigError, RunError
 from recbench.files import SCHEMA_VERSION, read_json, write_json
 from recbench.reproduce import Result
+from recbench.reproduce_runs import row_config, row_identity
 
 
 class Record:
-    """Results by table, row, seed and configuration: those that a file has kept, and those that are entered."""
+    """Results by table, row, seed and configuration: those that a file has kept, and those that are entered.
+
+    The configuration is kept, and not its identity, which changes with every option that comes later.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read ``path``, if it is there.
@@ -22,27 +27,29 @@ class Record:
         """
         self.path = path
         self._entries: dict[tuple[str, str, int], dict[str, Any]] = {}
-        self._kept: dict[tuple[str, str, int, str], Result] = {}
+        self._kept: dict[tuple[str, str, int], tuple[str, Result]] = {}
         if not path.exists():
             return
         try:
             for entry in read_json(path)["results"]:
-                key = (entry["table"], entry["row"], entry["seed"], entry["identity"])
-                self._kept[key] = Result(**entry["result"])
-        except (KeyError, TypeError):
+                key = (entry["table"], entry["row"], entry["seed"])
+                self._kept[key] = (row_identity(entry["config"]), Result(**entry["result"]))
+        except (KeyError, TypeError, ConfigError):
             raise RunError(
                 f"{path}: is not what recbench reproduce --page keeps; name another page, or take the file away."
             ) from None
 
-    def entry(self, table: str, row: str, seed: int, identity: str, result: Result | None) -> Result | None:
+    def entry(self, table: str, row: str, seed: int, config: Mapping[str, Any], result: Result | None) -> Result | None:
         """Enter ``result``, or where it is None what was kept of this configuration, and return what was entered."""
-        result = result or self._kept.get((table, row, seed, identity))
+        key = (table, row, seed)
+        if result is None and key in self._kept and self._kept[key][0] == row_identity(config):
+            result = self._kept[key][1]
         if result is not None:
-            self._entries[table, row, seed] = {
+            self._entries[key] = {
                 "table": table,
                 "row": row,
                 "seed": seed,
-                "identity": identity,
+                "config": row_config(config),
                 "result": asdict(result),
             }
         return result

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recbench.configuration import identity_of
+from recbench.configuration import ExperimentConfig, identity_of, resolve
+from recbench.errors import ConfigError
 from recbench.files import read_json
 from recbench.report import OLD_ATTEMPT, RESULT, read_run
 from recbench.reproduce import Result
 from recbench.resuming import RUN
 
-_CIRCUMSTANCES = ("device", "threads", "backend")
+logger = logging.getLogger(__name__)
+
+# What chose the epoch may be the test part inside an experiment alone, so the experiment stays.
+_CIRCUMSTANCES = frozenset({"device", "threads", "backend", *ExperimentConfig.INDIFFERENT}) - {"experiment"}
 
 
-def row_identity(plain: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of what makes a run one of a published row with its seed.
+def row_config(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes a run one of a published row with its seed, of the plain values of a configuration.
 
-    The device, threads, backend and the data's place are left out, and so are the folders of runs that it starts from.
-
-    Args:
-        plain: The configuration, from ``to_dict`` or ``result.json``, with ``published``.
+    Left out are the device, threads and backend, the data's place, and the folders of runs that it starts from.
     """
     same = {
         part: dict(options) if isinstance(options, Mapping) else options
@@ -29,10 +31,20 @@ def row_identity(plain: Mapping[str, Any]) -> str:
         if part not in _CIRCUMSTANCES
     }
     same["dataset"].pop("path", None)
-    for option in plain["published"]["starts_from"]:
+    for option in (plain.get("published") or {}).get("starts_from", {}):
         part, _, key = option.partition(".")
         same[part][key] = None
-    return identity_of(same)
+    return same
+
+
+def row_identity(plain: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the ``row_config`` of ``plain``; options that came later have their defaults.
+
+    Raises:
+        ConfigError: There are no such options any more.
+    """
+    same = row_config(plain)
+    return identity_of(row_config(resolve(same).config.to_dict()))
 
 
 def finished(folder: Path) -> dict[str, Result]:
@@ -48,7 +60,11 @@ def finished(folder: Path) -> dict[str, Result]:
         run = read_run(path.parent)
         if run["status"] != "done" or run["config"]["published"] is None:
             continue
-        identity = row_identity(run["config"])
+        try:
+            identity = row_identity(run["config"])
+        except ConfigError as error:
+            logger.warning("%s: is passed over, since it cannot be configured any more: %s", path.parent, error)
+            continue
         if identity not in found or found[identity][0] < run["ended"]:
             found[identity] = (run["ended"], _result(path.parent, run))
     return {identity: result for identity, (_, result) in found.items()}

@@ -60,14 +60,14 @@ class _Wanted:
     """A row, and what its runs are known by.
 
     Attributes:
-        identities: Of each seed from 0 on.
+        configs: Plain values for each seed from 0 on.
         code: Fingerprint of the code that would run it now.
     """
 
     table: str
     name: str
     published: Published
-    identities: tuple[str, ...]
+    configs: tuple[dict[str, Any], ...]
     code: str
 
 
@@ -209,11 +209,11 @@ def _wanted(session: Hydra, table: str, names: Sequence[str], n_seeds: int | Non
         n_seeds = n_seeds or published.seeds
         for other in published.starts_from.values():
             add(other, n_seeds)
-        if name in wanted and len(wanted[name].identities) >= n_seeds:
+        if name in wanted and len(wanted[name].configs) >= n_seeds:
             return
         jobs = [job, *(_job(session, f"{table}/{name}", seed) for seed in range(1, n_seeds))]
-        identities = tuple(row_identity(job.resolved.config.to_dict()) for job in jobs)
-        wanted[name] = _Wanted(table, name, published, identities, code_fingerprint(job.resolved.config))
+        configs = tuple(job.resolved.config.to_dict() for job in jobs)
+        wanted[name] = _Wanted(table, name, published, configs, code_fingerprint(job.resolved.config))
 
     for name in names:
         add(name, n_seeds)
@@ -227,7 +227,7 @@ def _plan(
     plans: dict[str, list[Plan]] = {}
     for name, row in wanted.items():
         plans[name] = []
-        for seed in range(len(row.identities)):
+        for seed in range(len(row.configs)):
             start = {option: plans[other][seed].jobs[0] for option, other in row.published.starts_from.items()}
             plans[name].append(
                 make_plan(
@@ -270,13 +270,13 @@ def _row(
 ) -> Row:
     """Return what is there of a row: runs, and where there are none what ``record`` has kept of them."""
     results = []
-    for seed, identity in enumerate(wanted.identities):
-        result = there.get(identity)
+    for seed, config in enumerate(wanted.configs):
+        result = there.get(row_identity(config))
         if record is not None:
-            result = record.entry(wanted.table, wanted.name, seed, identity, result)
+            result = record.entry(wanted.table, wanted.name, seed, config, result)
         if result is not None:
             results.append(result)
-    n_wanted = len(wanted.identities)
+    n_wanted = len(wanted.configs)
     n_missing = n_wanted - len(results)
     if n_missing and not reasons:
         reasons = [f"{n_missing} of {n_wanted} seeds have no run yet" if results else "no run yet"]

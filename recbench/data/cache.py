@@ -186,15 +186,18 @@ def _held(folder: Path, places: Sequence[Place]) -> Found:
     Raises:
         DataError: With the reason for each place.
     """
-    reasons = []
+    reasons, missing = [], []
     for place in places:
+        lacking: list[list[str]] = []
         for candidate in dict.fromkeys((folder, folder / place.folder)):
-            if all((candidate / file.name).is_file() for file in place.files):
+            lacking.append([file.name for file in place.files if not (candidate / file.name).is_file()])
+            if not lacking[-1]:
                 try:
                     return Found(candidate, _verified(candidate, place.files), place.verified)
                 except DataError as error:
                     reasons.append(str(error))
-    missing = [f"has no {place.file_names}" for place in places]
+        fewest = min(lacking, key=len)
+        missing.append(f"has no {', '.join(fewest)}")
     raise DataError("; ".join(reasons or dict.fromkeys(missing)))
 
 

@@ -43,6 +43,7 @@ LAYERS = (
         "published",
         "reproduce",
         "reproduce_record",
+        "reproduce_runs",
         "inspection",
         "recommend",
         "plugins",
