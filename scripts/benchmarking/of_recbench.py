@@ -1,0 +1,187 @@
+"""What recbench does in the comparison, by its Python interface."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from recbench import models, negatives, resolve, trainers
+from recbench.data import Interactions, Split
+from recbench.evaluation import evaluate
+from recbench.models import Model
+from recbench.resources import torch_settings
+
+_CPU = torch.device("cpu")
+
+
+@dataclass
+class Held:
+    """The data as recbench has it, and the number of threads."""
+
+    data: Any
+    split: Split
+    threads: int
+
+
+def begin(data: Any, threads: int) -> Held:
+    """Return what the tasks take."""
+    users = np.concatenate([data.users, data.test_users])
+    items = np.concatenate([data.items, data.test_items])
+    # Names with zeros in front are sorted as the numbers are.
+    frame = pd.DataFrame({"user": _names(users), "item": _names(items)})
+    interactions = Interactions.from_frame(frame)
+    test = pd.MultiIndex.from_arrays([data.test_users, data.test_items])
+    of_each = pd.MultiIndex.from_arrays([interactions.users.numpy(), interactions.items.numpy()])
+    # The parts of ``Split.from_parts``: 0 for training, 2 for test.
+    parts = torch.from_numpy(of_each.isin(test).astype(np.int8) * 2)
+    return Held(data, Split.from_parts(interactions, parts), threads)
+
+
+def _names(numbers: np.ndarray) -> pd.Series:
+    return pd.Series(numbers).astype(str).str.zfill(7)
+
+
+def _fitted(held: Held, seed: int, backend: str, plain: Mapping[str, Any]) -> tuple[float, Model]:
+    """Return the seconds of ``Trainer.fit`` and the model."""
+    metrics = {"metrics": ["recall@20", "ndcg@10"]}
+    config = resolve({"dataset": {"name": "ml-100k"}, "evaluation": metrics, "seed": seed, **plain}).config
+    assert config.trainer is not None
+    with torch_settings(held.threads, _CPU):
+        model = models.registry.make(config.model, held.split.train, seed)
+        sampler = negatives.registry.make(config.negatives, held.split.train) if config.negatives else None
+        trainer = trainers.registry.make(config.trainer)
+        begun = time.perf_counter()
+        trainer.fit(model, held.split, seed=seed, negatives=sampler, backend=backend)  # type: ignore[arg-type]
+        return time.perf_counter() - begun, model
+
+
+def _lists(held: Held, model: Model) -> np.ndarray:
+    with torch_settings(held.threads, _CPU):
+        ranking = evaluate(model, held.split, "test", _evaluation()).ranking
+    lists = np.full((held.data.n_users, ranking.k), -1, np.int32)
+    lists[ranking.users.numpy()] = ranking.items.numpy()
+    return lists
+
+
+def _evaluation() -> Any:
+    return resolve(
+        {"dataset": {"name": "ml-100k"}, "model": {"name": "popularity"}, "evaluation": {"metrics": _METRICS}}
+    ).config.evaluation
+
+
+_METRICS = ["recall@10", "recall@20", "ndcg@10", "ndcg@20"]
+
+
+def bpr(
+    held: Held,
+    *,
+    seed: int,
+    epochs: int,
+    dim: int,
+    lr: float,
+    reg: float = 0.0,
+    batch_size: int = 1,
+    backend: str = "auto",
+) -> tuple[float, np.ndarray]:
+    """Return seconds an epoch, and lists."""
+    plain = {
+        "model": {"name": "mf", "dim": dim, "loss": "bpr", "reg": reg},
+        "negatives": {"name": "uniform", "n_negatives": 1, "reject_seen": True},
+        "trainer": {
+            "name": "gradient",
+            "optimizer": "sgd" if batch_size == 1 else "lazy_adam",
+            "lr": lr,
+            "batch_size": batch_size,
+            "epochs": epochs,
+            "selection": "last",
+            "patience": None,
+        },
+    }
+    seconds, model = _fitted(held, seed, backend, plain)
+    return seconds / epochs, _lists(held, model)
+
+
+def ials(
+    held: Held, *, seed: int, epochs: int, dim: int, reg: float, weight: float, exact: bool
+) -> tuple[float, np.ndarray]:
+    """Return seconds an iteration, and lists."""
+    plain = {
+        "model": {
+            "name": "ials",
+            "dim": dim,
+            # Weight (alpha) of an observed pair over that of all others, and L2 scaled alike.
+            "alpha0": 1 / weight,
+            "reg": reg / weight,
+            "nu": 0.0,
+            "solver": "cholesky" if exact else "cg",
+        },
+        "trainer": {"name": "alternating", "epochs": epochs, "selection": "last", "patience": None},
+    }
+    seconds, model = _fitted(held, seed, "auto", plain)
+    return seconds / epochs, _lists(held, model)
+
+
+def item_knn(held: Held, *, seed: int, neighbours: int) -> tuple[float, np.ndarray]:
+    """Return seconds of fitting and of the lists of all users, and lists."""
+    plain = {"model": {"name": "item_knn", "neighbours": neighbours, "similarity": "cosine", "shrink": 0.0}}
+    begun = time.perf_counter()
+    _, model = _fitted(held, seed, "auto", plain)
+    lists = _lists(held, model)
+    return time.perf_counter() - begun, lists
+
+
+def ease(held: Held, *, seed: int, reg: float) -> tuple[float, np.ndarray]:
+    """Return seconds of fitting, and lists."""
+    seconds, model = _fitted(held, seed, "auto", {"model": {"name": "ease", "reg": reg}})
+    return seconds, _lists(held, model)
+
+
+def neumf(
+    held: Held, *, seed: int, epochs: int, lr: float, batch_size: int, negatives: int
+) -> tuple[float, np.ndarray]:
+    """Return seconds an epoch, and lists."""
+    plain = {
+        "model": {"name": "neumf", "dim": 8, "layers": [64, 32, 16, 8]},
+        "negatives": {"name": "uniform", "n_negatives": negatives, "reject_seen": True},
+        "trainer": {
+            "name": "gradient",
+            "optimizer": "adam",
+            "lr": lr,
+            "batch_size": batch_size,
+            "epochs": epochs,
+            "selection": "last",
+            "patience": None,
+        },
+    }
+    seconds, model = _fitted(held, seed, "auto", plain)
+    return seconds / epochs, _lists(held, model)
+
+
+def evaluation(held: Held, *, seed: int, dim: int) -> tuple[float, None]:
+    """Return seconds of recall and NDCG at 10 and 20 of all test users by vectors at random."""
+    config = resolve({"dataset": {"name": "ml-100k"}, "model": {"name": "mf", "dim": dim, "biases": False}}).config
+    with torch_settings(held.threads, _CPU):
+        model = models.registry.make(config.model, held.split.train, seed)
+        begun = time.perf_counter()
+        evaluate(model, held.split, "test", _evaluation())
+        return time.perf_counter() - begun, None
+
+
+TASKS = {
+    "bpr": bpr,
+    "ials": ials,
+    "item_knn": item_knn,
+    "ease": ease,
+    "neumf": neumf,
+    "evaluation": evaluation,
+}
