@@ -2,13 +2,13 @@
 
 ``status.json`` says that the run is running, ``config.yaml`` and ``run.json`` how to repeat it, ``metrics.jsonl``
 and the TensorBoard events grow with it, ``run.log`` tells its story. While it trains, ``last.pt``, ``previous.pt`` and
-``best.pt`` have what resuming needs (see ``recbench.checkpoints``). At the end come ``per_user.csv.gz``,
-``checkpoint.pt`` and, last and whole, ``result.json``: where it is, the run has ended as its ``status`` says.
+``best.pt`` have what resuming needs (see ``recbench.checkpoints``). At the end come ``per_user.csv.gz`` and
+``users.csv.gz`` (see ``recbench.per_user``), ``checkpoint.pt`` and, last and whole, ``result.json``: where it is, the
+run has ended as its ``status`` says.
 """
 
 from __future__ import annotations
 
-import gzip
 import logging
 import re
 import time
@@ -19,7 +19,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
@@ -33,13 +32,13 @@ from recbench.files import (
     SCHEMA_VERSION,
     read_json,
     remove_leftovers,
-    replacing,
     save_checkpoint,
     write_json,
     write_yaml,
 )
 from recbench.interrupts import Interrupts
 from recbench.logs import ROOT, RunFormatter, name_the_run, run_name
+from recbench.per_user import write_per_user
 from recbench.redaction import redacted, redacted_text
 from recbench.repeat import command_line
 from recbench.resources import peak_memory_bytes
@@ -62,7 +61,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RESULT, STATUS = "result.json", "status.json"
-LOG, PER_USER, _LOCK = "run.log", "per_user.csv.gz", ".lock"
+LOG, _LOCK = "run.log", ".lock"
 
 OLD_ATTEMPT = re.compile(r"\.old-\d+$")
 """How the name of a folder ends whose run did not end well and was run anew elsewhere."""
@@ -218,7 +217,7 @@ class RunFolder:
         for part, report in outcome.reports.items():
             _warn_of_ties(part, report)
         if "test" in outcome.reports:
-            _write_per_user(self.folder / PER_USER, outcome.reports["test"], outcome.split)
+            write_per_user(self.folder, outcome.reports["test"], outcome.split.train)
         if self.config.settings.checkpoints != "none":
             name = self._head("done")["model"]
             save_checkpoint(self.folder, name, outcome.model.state_dict(), outcome.split.train, outcome.fit.best_epoch)
@@ -427,14 +426,6 @@ def _warn_of_ties(part: str, report: Report) -> None:
     if many:
         shares = ", ".join(f"{cut} for {100 * share:.1f} %" for cut, share in many.items())
         logger.warning("%s: lists are cut between equal scores, and so by lot, %s of the users.", part, shares)
-
-
-def _write_per_user(path: Path, report: Report, split: Split) -> None:
-    """Write one row a user; the same values give the same bytes."""
-    users = split.train.user_vocabulary.names(report.users.numpy())
-    table = pd.DataFrame({"user": users, **{name: values.numpy() for name, values in report.per_user.items()}})
-    with replacing(path) as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-        packed.write(table.to_csv(index=False, lineterminator="\n").encode())
 
 
 def _now() -> str:

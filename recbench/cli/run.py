@@ -14,7 +14,7 @@ from pathlib import Path
 import hydra
 from hydra._internal.hydra import Hydra
 
-from recbench import compare, plugins
+from recbench import comparison, plugins
 from recbench.cli.arguments import Parser
 from recbench.cli.composition import Job, Plan, conf_dir, hydra_session, hydra_words, make_plan
 from recbench.cli.overrides import CONFIG
@@ -279,7 +279,8 @@ def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
     folder = shlex.quote(str(plan.folder))
     hints = [f"in TensorBoard:  recbench board {folder}"]
     try:
-        print(compare.render(compare.compare(compare.read_results([plan.folder])), "table"))
+        rows = comparison.compare(comparison.read_results([plan.folder]))
+        print(comparison.render(comparison.with_statistics(rows)))
         hints.insert(0, f"the same table:  recbench compare {folder}")
     except RunError as error:
         # Runs on several data sets, for instance: each is good, and there is no one table.

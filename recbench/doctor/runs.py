@@ -18,8 +18,9 @@ from recbench.data.checksums import RECORD, checked, digest
 from recbench.doctor import Finding
 from recbench.errors import DataError, RunError
 from recbench.files import load_plain, read_json
+from recbench.per_user import PER_USER
 from recbench.redaction import REDACTED
-from recbench.report import OLD_ATTEMPT, PER_USER, RESULT, STATUS, read_run
+from recbench.report import OLD_ATTEMPT, RESULT, STATUS, read_run
 from recbench.resuming import RUN
 from recbench.run_config import CONFIG, read_config
 from recbench.tracking import CURVE

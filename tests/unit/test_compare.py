@@ -9,7 +9,7 @@ import math
 import pytest
 
 from recbench import ConfigError, RunError, resolve, run
-from recbench.compare import Row, Spread, compare, read_results, render, unfinished
+from recbench.comparison import Row, Spread, compare, read_results, render, unfinished
 from recbench.files import read_json, write_json
 
 MINUTE = iter(range(10**6))
@@ -485,5 +485,5 @@ def test_no_rows():
 
 def test_an_unknown_format():
     with pytest.raises(ConfigError) as error:
-        render(ROWS, "html")
-    assert str(error.value) == "format 'html': should be 'table', 'markdown', 'csv' or 'json'."
+        render(ROWS, "pdf")
+    assert str(error.value) == "format 'pdf': should be 'table', 'markdown', 'latex', 'csv' or 'json'."

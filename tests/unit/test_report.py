@@ -69,6 +69,7 @@ def test_a_folder_holds_what_was_promised(finished):
         "run.json",
         "run.log",
         "status.json",
+        "users.csv.gz",
     }
 
 

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from recbench import metrics
+from recbench.comparison.statistics import Interval
 from recbench.errors import ConfigError, RunError
-from recbench.options import did_you_mean, one_of
+from recbench.options import did_you_mean
 from recbench.repeat import written
 from recbench.report import OLD_ATTEMPT, RESULT, STATUS, read_run
-from recbench.text import aligned, excel_safe, markdown_cell, printable
+from recbench.text import printable
 
 logger = logging.getLogger(__name__)
 
-Format = Literal["table", "markdown", "csv", "json"]
 Result = Mapping[str, Any]
-
-N_METRICS_SHOWN = 4
-"""Metrics in a table for people; csv and json have all."""
 
 # What a configuration may have as it likes without being another one; the data is compared by its fingerprint.
 _INDIFFERENT = frozenset(
@@ -61,6 +56,48 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Versus:
+    """One configuration less the baseline, by the metric that orders the table, user by user.
+
+    Attributes:
+        baseline: Label of the other row.
+        n_users: For whom both have a value.
+        difference: Mean over users.
+        interval: Of the mean, over users.
+        effect_size: Cohen's d of the paired differences; None where they are all the same, or of one user.
+        p: Test to its p-value: ``t``, ``wilcoxon``, ``randomisation``; None where there are fewer than two users.
+        p_holm: The same, corrected by Holm for the number of rows.
+    """
+
+    baseline: str
+    n_users: int
+    difference: float
+    interval: Interval
+    effect_size: float | None
+    p: Mapping[str, float | None]
+    p_holm: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The metric that orders the table, for the users with some number of training interactions.
+
+    Attributes:
+        name: ``cold``, which are those with none, or ``low``, ``medium``, ``high``.
+        least: Fewest training interactions of a user in it.
+        most: Most of them.
+        n_users: With a value.
+        value: Mean over these users; None without one.
+    """
+
+    name: str
+    least: int
+    most: int
+    n_users: int
+    value: float | None
+
+
+@dataclass(frozen=True)
 class Row:
     """One configuration.
 
@@ -70,11 +107,18 @@ class Row:
         differs: Options in which the rows of this model differ, e.g. ``{"model.dim": 8}``.
         n_seeds: Number of seeds that are done.
         metrics: Of the test part, the one that orders the table first.
-        seconds: ``fit`` and ``evaluate``, means over the runs.
-        peak_memory_bytes: The highest of the runs.
+        seconds: ``fit`` and ``evaluate``, means over the runs; None where it is not known.
+        peak_memory_bytes: The highest of the runs; None where it is not known.
         statuses: Number of runs by status, those that are not done too.
         selection: Which part chose the epoch: ``valid``, ``last``, ``test`` or None.
         metric_definitions_version: Of the numbers.
+        runs: Folders of the runs.
+        per_seed: Each metric's values, in the order of ``runs``.
+        n_trials: Configurations that were tried to find this one; None where it was not searched for.
+        intervals: Of the metrics that have a value a user, over users; ``with_statistics`` fills it in, and the rest.
+        versus: Against the baseline, where there is one and this is another row.
+        groups: By activity of the users.
+        beaten_by: Label of a trivial row that is better and was cheaper, beyond chance.
     """
 
     model: str
@@ -82,11 +126,23 @@ class Row:
     differs: Mapping[str, Any]
     n_seeds: int
     metrics: Mapping[str, Spread]
-    seconds: Mapping[str, float]
-    peak_memory_bytes: int
+    seconds: Mapping[str, float | None]
+    peak_memory_bytes: int | None
     statuses: Mapping[str, int]
     selection: str | None
     metric_definitions_version: int
+    runs: tuple[str, ...] = ()
+    per_seed: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    n_trials: int | None = None
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    versus: Versus | None = None
+    groups: tuple[Group, ...] = ()
+    beaten_by: str | None = None
+
+    @property
+    def metric(self) -> str | None:
+        """The metric that orders the table, None where there is no metric."""
+        return next(iter(self.metrics), None)
 
 
 def read_results(folders: Iterable[str | Path]) -> list[dict[str, Any]]:
@@ -140,29 +196,6 @@ def compare(results: Iterable[Result], metric: str | None = None) -> list[Row]:
         _row(runs, differing[runs[0]["model"]], statuses[_key(_options(runs[0]))], first) for runs in groups.values()
     ]
     return sorted(rows, key=lambda row: (*_place(row, first), row.label))
-
-
-def render(rows: Sequence[Row], format: Format = "table", *, for_spreadsheet: bool = False) -> str:
-    """Return ``rows`` as text without a final line end.
-
-    Args:
-        rows: What ``compare`` gives.
-        format: ``table`` and ``markdown`` for people, with the first few metrics, rounded; ``csv`` and ``json`` for
-            programs, with everything in full precision.
-        for_spreadsheet: Whether a ``'`` goes before texts of the CSV that a spreadsheet would take for formulas.
-
-    Raises:
-        ConfigError: No such format, or one that is not for spreadsheets.
-    """
-    if format not in get_args(Format):
-        raise ConfigError(f"format {format!r}: should be {one_of(get_args(Format))}.")
-    if for_spreadsheet:
-        if format != "csv":
-            raise ConfigError(f"--excel-safe has no effect on --format {format}; write --format csv, or leave it out.")
-        return _csv(rows, excel_safe)
-    if not rows and format in ("table", "markdown"):
-        return "no run is done."
-    return _RENDERERS[format](rows)
 
 
 def unfinished(results: Iterable[Result]) -> str:
@@ -314,11 +347,14 @@ def _row(runs: Sequence[Result], differing: Sequence[str], statuses: Mapping[str
         differs=differs,
         n_seeds=len(runs),
         metrics={name: _spread([run["metrics"]["test"][name] for run in runs]) for name in names},
-        seconds={name: statistics.fmean(run["seconds"][name] for run in runs) for name in ("fit", "evaluate")},
-        peak_memory_bytes=max(run["peak_memory_bytes"] for run in runs),
+        seconds={name: _spread([run["seconds"][name] for run in runs]).mean for name in ("fit", "evaluate")},
+        peak_memory_bytes=max((run["peak_memory_bytes"] for run in runs if run["peak_memory_bytes"]), default=None),
         statuses=dict(statuses),
         selection=runs[0]["selection"],
         metric_definitions_version=runs[0]["metric_definitions_version"],
+        runs=tuple(run["folder"] for run in runs),
+        per_seed={name: tuple(run["metrics"]["test"][name] for run in runs) for name in names},
+        n_trials=max((run["tuning"]["n_trials"] for run in runs if run.get("tuning")), default=None),
     )
 
 
@@ -337,71 +373,14 @@ def _label(runs: Sequence[Result], differs: Mapping[str, Any]) -> str:
     return f"{label} (epoch chosen on test)" if runs[0]["selection"] == "test" else label
 
 
+def better(metric: str) -> int:
+    """Return 1 where higher values of a metric, named as in the results, are better, -1 where lower ones are."""
+    return metrics.parse(metric.partition("[")[0]).sign
+
+
 def _place(row: Row, metric: str | None) -> tuple[bool, float]:
     """Return what sorts the best row first, and rows without the metric last."""
     spread = row.metrics.get(metric) if metric is not None else None
     if metric is None or spread is None or spread.mean is None:
         return True, 0.0
-    return False, -metrics.parse(metric.partition("[")[0]).sign * spread.mean
-
-
-def _cells(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
-    """Return a head and lines of cells for people, and the names of the metrics that they leave out."""
-    names = list(dict.fromkeys(name for row in rows for name in row.metrics))
-    shown = names[:N_METRICS_SHOWN]
-    lines = [["model", "seeds", *shown, "fit s", "evaluate s", "peak MB"]]
-    for row in rows:
-        lines.append(
-            [
-                printable(row.label),
-                str(row.n_seeds),
-                *(str(row.metrics.get(name, Spread(None, None))) for name in shown),
-                f"{row.seconds['fit']:.2f}",
-                f"{row.seconds['evaluate']:.2f}",
-                f"{row.peak_memory_bytes / 1e6:,.0f}",
-            ]
-        )
-    return lines, names[N_METRICS_SHOWN:]
-
-
-def _table(rows: Sequence[Row]) -> str:
-    lines, left_out = _cells(rows)
-    text = aligned(lines, right=range(1, len(lines[0])))
-    if left_out:
-        text += ["", f"Not shown, but in --format csv and json: {', '.join(left_out)}."]
-    return "\n".join(text)
-
-
-def _markdown(rows: Sequence[Row]) -> str:
-    lines, _ = _cells(rows)
-    escaped = [list(map(markdown_cell, line)) for line in lines]
-    ruler = ["---"] + ["---:"] * (len(lines[0]) - 1)
-    return "\n".join(f"| {' | '.join(line)} |" for line in [escaped[0], ruler, *escaped[1:]])
-
-
-def _csv(rows: Sequence[Row], made_safe: Callable[[str], str] = str) -> str:
-    names = list(dict.fromkeys(name for row in rows for name in row.metrics))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    spreads = [f"{name} {part}" for name in names for part in ("mean", "std")]
-    writer.writerow(["model", "label", "n_seeds", *spreads, "fit_seconds", "evaluate_seconds", "peak_memory_bytes"])
-    for row in rows:
-        values = [row.metrics.get(name, Spread(None, None)) for name in names]
-        numbers = [number for spread in values for number in (spread.mean, spread.std)]
-        seconds = [row.seconds["fit"], row.seconds["evaluate"]]
-        writer.writerow(
-            [made_safe(row.model), made_safe(row.label), row.n_seeds, *numbers, *seconds, row.peak_memory_bytes]
-        )
-    return text.getvalue().rstrip("\n")
-
-
-def _json(rows: Sequence[Row]) -> str:
-    return json.dumps([asdict(row) for row in rows], indent=2, allow_nan=False)
-
-
-_RENDERERS: Mapping[str, Callable[[Sequence[Row]], str]] = {
-    "table": _table,
-    "markdown": _markdown,
-    "csv": _csv,
-    "json": _json,
-}
+    return False, -better(metric) * spread.mean
