@@ -52,7 +52,6 @@ def read_per_user(path: Path) -> pd.DataFrame:
                 dtype={"user": str} | dict.fromkeys(numbers, float),
                 keep_default_na=False,
                 na_values=numbers,
-                float_precision="round_trip",
                 index_col=False,
             )
         return table.set_index("user")

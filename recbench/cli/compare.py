@@ -58,7 +58,10 @@ def main(arguments: Sequence[str]) -> int:
     rows = comparison.with_statistics(comparison.compare(results, given.metric), given.baseline)
     unfinished = comparison.unfinished(results)
     if given.format == "html":
-        text = comparison.page(rows, comparison.setting(results), unfinished)
+        # matplotlib takes half a second to import.
+        from recbench.comparison.page import page
+
+        text = page(rows, comparison.setting(results), unfinished)
     else:
         text = comparison.render(rows, given.format, groups=given.groups, for_spreadsheet=given.excel_safe)
     if given.output is None:
@@ -67,7 +70,9 @@ def main(arguments: Sequence[str]) -> int:
         with replacing(Path(given.output)) as file:
             file.write(f"{text}\n".encode())
     if given.tensorboard:
-        print(f"written for TensorBoard: {comparison.write_board(Path(given.folders[0]), rows)}", file=sys.stderr)
+        from recbench.comparison.board import write_board
+
+        print(f"in TensorBoard:  recbench board {write_board(Path(given.folders[0]), rows)}", file=sys.stderr)
     for sentence in comparison.warnings(rows):
         print(f"warning: {sentence}", file=sys.stderr)
     if unfinished:

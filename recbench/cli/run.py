@@ -279,8 +279,10 @@ def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
     folder = shlex.quote(str(plan.folder))
     hints = [f"in TensorBoard:  recbench board {folder}"]
     try:
-        rows = comparison.compare(comparison.read_results([plan.folder]))
-        print(comparison.render(comparison.with_statistics(rows)))
+        rows = comparison.with_statistics(comparison.compare(comparison.read_results([plan.folder])))
+        print(comparison.render(rows))
+        for sentence in comparison.warnings(rows):
+            print(f"warning: {sentence}", file=sys.stderr)
         hints.insert(0, f"the same table:  recbench compare {folder}")
     except RunError as error:
         # Runs on several data sets, for instance: each is good, and there is no one table.

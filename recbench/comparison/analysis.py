@@ -57,7 +57,7 @@ def with_statistics(rows: Sequence[Row], baseline: str | None = None) -> list[Ro
             raise RunError(f"no run has a {PER_USER}, with the value of each user: there is nothing to test.")
         return list(rows)
     filled = _with_intervals(rows, users)
-    metric = rows[0].metric
+    metric = str(rows[0].metric)
     if metric in users.values:
         values = users.values[metric]
         filled = [replace(row, groups=groups) for row, groups in zip(filled, _groups(values, users.n_train))]

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal, get_args
 
-from recbench.comparison.analysis import TESTS
-from recbench.comparison.rows import Row, Spread
+from recbench.comparison.rows import Row
 from recbench.comparison.tables import (
     N_METRICS_SHOWN,
     Table,
@@ -26,6 +25,8 @@ from recbench.text import aligned, excel_safe, markdown_cell
 
 Format = Literal["table", "markdown", "latex", "csv", "json"]
 
+_WHO = ("model", "label", "n_seeds")
+_COST = ("fit_seconds", "evaluate_seconds", "peak_memory_bytes")
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -111,52 +112,51 @@ _WRITTEN: Mapping[str, Callable[[Table, Sequence[Row]], str]] = {
 
 
 def _csv(rows: Sequence[Row], made_safe: Callable[[str], str]) -> str:
-    """Return one line a row; what comes of the values of users has columns where any row has it."""
-    columns: list[tuple[str, Callable[[Row], Any]]] = [
-        ("model", lambda row: made_safe(row.model)),
-        ("label", lambda row: made_safe(row.label)),
-        ("n_seeds", lambda row: row.n_seeds),
-    ]
-    for name in names_of_metrics(rows):
-        columns.append((f"{name} mean", lambda row, name=name: row.metrics.get(name, Spread(None, None)).mean))
-        columns.append((f"{name} std", lambda row, name=name: row.metrics.get(name, Spread(None, None)).std))
-    columns += [
-        ("fit_seconds", lambda row: row.seconds["fit"]),
-        ("evaluate_seconds", lambda row: row.seconds["evaluate"]),
-        ("peak_memory_bytes", lambda row: row.peak_memory_bytes),
-    ]
-    if any(row.n_trials is not None for row in rows):
-        columns.append(("n_trials", lambda row: row.n_trials))
-    columns += _of_users(rows, made_safe)
+    """Return one line a row; a column is there where any row has something in it."""
+    blocks = (_who, _values, _cost, _of_users, _against_baseline)
+    names = [name for block in blocks for name in dict.fromkeys(name for row in rows for name in block(row))]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([name for name, _ in columns])
-    writer.writerows([value(row) for _, value in columns] for row in rows)
+    writer = csv.DictWriter(text, names or [*_WHO, *_COST], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        cells = {name: value for block in blocks for name, value in block(row).items()}
+        writer.writerow({name: made_safe(cell) if isinstance(cell, str) else cell for name, cell in cells.items()})
     return text.getvalue().rstrip("\n")
 
 
-def _of_users(rows: Sequence[Row], made_safe: Callable[[str], str]) -> list[tuple[str, Callable[[Row], Any]]]:
-    """Return the columns of what comes of the values of users."""
-    columns: list[tuple[str, Callable[[Row], Any]]] = []
-    for name in dict.fromkeys(name for row in rows for name in row.intervals):
-        for end in ("low", "high"):
-            columns.append(
-                (f"{name} {end}", lambda row, name=name, end=end: getattr(row.intervals.get(name), end, None))
-            )
-    for place, group in enumerate(next((row.groups for row in rows if row.groups), ())):
-        columns.append((f"{rows[0].metric} {group.name}", lambda row, place=place: row.groups[place].value))
-    if any(row.beaten_by for row in rows):
-        columns.append(("beaten_by", lambda row: row.beaten_by and made_safe(row.beaten_by)))
-    if any(row.versus for row in rows):
-        columns.append(("baseline", lambda row: row.versus and made_safe(row.versus.baseline)))
-        for name in ("n_users", "difference", "effect_size"):
-            columns.append((name, lambda row, name=name: row.versus and getattr(row.versus, name)))
-        for end in ("low", "high"):
-            columns.append((f"difference {end}", lambda row, end=end: row.versus and getattr(row.versus.interval, end)))
-        for test in TESTS:
-            columns.append((f"p {test}", lambda row, test=test: row.versus and row.versus.p[test]))
-            columns.append((f"p_holm {test}", lambda row, test=test: row.versus and row.versus.p_holm[test]))
-    return columns
+def _who(row: Row) -> dict[str, Any]:
+    return dict(zip(_WHO, (row.model, row.label, row.n_seeds)))
+
+
+def _values(row: Row) -> dict[str, Any]:
+    return {f"{name} {part}": getattr(spread, part) for name, spread in row.metrics.items() for part in ("mean", "std")}
+
+
+def _cost(row: Row) -> dict[str, Any]:
+    tuning = {f"tuning_{name}": row.tuning[name] for name in ("budget", "trials", "seconds")} if row.tuning else {}
+    return dict(zip(_COST, (row.seconds["fit"], row.seconds["evaluate"], row.peak_memory_bytes))) | tuning
+
+
+def _of_users(row: Row) -> dict[str, Any]:
+    ends = {f"{name} {end}": getattr(found, end) for name, found in row.intervals.items() for end in ("low", "high")}
+    groups = {f"{row.metric} {group.name}": group.value for group in row.groups}
+    return ends | groups | ({"beaten_by": row.beaten_by} if row.beaten_by else {})
+
+
+def _against_baseline(row: Row) -> dict[str, Any]:
+    versus = row.versus
+    if versus is None:
+        return {}
+    return {
+        "baseline": versus.baseline,
+        "n_users": versus.n_users,
+        "difference": versus.difference,
+        "difference low": versus.interval.low,
+        "difference high": versus.interval.high,
+        "effect_size": versus.effect_size,
+        **{f"p {test}": value for test, value in versus.p.items()},
+        **{f"p_holm {test}": value for test, value in versus.p_holm.items()},
+    }
 
 
 def _json(rows: Sequence[Row]) -> str:

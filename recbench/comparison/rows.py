@@ -6,12 +6,13 @@ import json
 import logging
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recbench import metrics
+from recbench.comparison.belonging import Result, fitted_on, refuse_to_mix, warn_of_other_circumstances
 from recbench.comparison.statistics import Interval
 from recbench.errors import ConfigError, RunError
 from recbench.options import did_you_mean
@@ -20,8 +21,6 @@ from recbench.report import OLD_ATTEMPT, RESULT, STATUS, read_run
 from recbench.text import printable
 
 logger = logging.getLogger(__name__)
-
-Result = Mapping[str, Any]
 
 # What a configuration may have as it likes without being another one; the data is compared by its fingerprint.
 _INDIFFERENT = frozenset(
@@ -37,6 +36,7 @@ _INDIFFERENT = frozenset(
         "checkpoint_seconds",
         "experiment",
         "published",
+        "tuning",
         "evaluation.same_item",
     }
 )
@@ -114,7 +114,8 @@ class Row:
         metric_definitions_version: Of the numbers.
         runs: Folders of the runs.
         per_seed: Each metric's values, in the order of ``runs``.
-        n_trials: Configurations that were tried to find this one; None where it was not searched for.
+        tuning: What finding this configuration cost: ``budget`` in words, ``trials``, ``seconds``; None where it was
+            not searched for.
         intervals: Of the metrics that have a value a user, over users; ``with_statistics`` fills it in, and the rest.
         versus: Against the baseline, where there is one and this is another row.
         groups: By activity of the users.
@@ -133,7 +134,7 @@ class Row:
     metric_definitions_version: int
     runs: tuple[str, ...] = ()
     per_seed: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
-    n_trials: int | None = None
+    tuning: Mapping[str, Any] | None = None
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     versus: Versus | None = None
     groups: tuple[Group, ...] = ()
@@ -180,14 +181,14 @@ def compare(results: Iterable[Result], metric: str | None = None) -> list[Row]:
     """
     everything = list(results)
     done = [result for result in everything if result["status"] == "done"]
-    _refuse_to_mix(done)
+    refuse_to_mix(done)
     statuses: dict[str, Counter[str]] = {}
     for result in everything:
         if "config" in result:
             statuses.setdefault(_key(_options(result)), Counter())[result["status"]] += 1
     groups: dict[str, list[Result]] = {}
     newest = _newest(done)
-    _warn_of_other_code(newest)
+    warn_of_other_circumstances(newest)
     for result in newest:
         groups.setdefault(_key(_configuration(result)), []).append(result)
     first = _ordering_metric(done, metric)
@@ -209,73 +210,12 @@ def unfinished(results: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
-def _refuse_to_mix(done: Sequence[Result]) -> None:
-    """Raise where two results do not measure the same thing."""
-    aspects: dict[str, Callable[[Result], tuple[Any, str]]] = {
-        "data": lambda result: _fingerprint(result, "data", result["dataset"]),
-        "splits": lambda result: _fingerprint(result, "split", result["split"]),
-        "candidates": _candidates,
-        "masks": lambda result: _evaluation(result, "mask"),
-        "orders of ties": lambda result: _evaluation(result, "tie_seed"),
-        "definitions of metrics": lambda result: (
-            result["metric_definitions_version"],
-            f"version {result['metric_definitions_version']}",
-        ),
-    }
-    for what, aspect in aspects.items():
-        for result in done[1:]:
-            (one, one_in_words), (other, other_in_words) = aspect(done[0]), aspect(result)
-            if one != other:
-                raise RunError(
-                    f"{done[0]['folder']} and {result['folder']} do not belong in one table, since their {what} "
-                    f"differ: {one_in_words} and {other_in_words}. Compare them in separate folders."
-                )
-
-
-def _warn_of_other_code(done: Sequence[Result]) -> None:
-    """Say once that not all results were made by the same code."""
-    for result in done[1:]:
-        one, other = (run["fingerprints"]["code"] for run in (done[0], result))
-        if one != other:
-            logger.warning(
-                "%s and %s were made with different code (of recbench, or a plugin that one of them uses); "
-                "what tells them apart may be the code.",
-                done[0]["folder"],
-                result["folder"],
-            )
-            return
-
-
-def _fingerprint(result: Result, name: str, words: str) -> tuple[str, str]:
-    value = result["fingerprints"][name]
-    return value, f"{words} (fingerprint {value[:8]})"
-
-
-def _evaluation(result: Result, option: str) -> tuple[Any, str]:
-    value = result["config"]["evaluation"][option]
-    return value, f"evaluation.{option}={value}"
-
-
-def _candidates(result: Result) -> tuple[str | None, str]:
-    """Return the fingerprint of what was ranked, None for all items, and words for it."""
-    options, value = result["config"]["evaluation"], result["fingerprints"]["candidates"]
-    if value is None:
-        return None, "full ranking"
-    words = {
-        "sampled": f"{options['n_candidates']} sampled {options['candidates_by']} with seed "
-        f"{options['candidates_seed']}",
-        "file": f"those of {options['candidates_path']}",
-        "published": "published ones",
-    }
-    return value, f"{words[options['candidates']]} (fingerprint {value[:8]})"
-
-
 def _options(result: Result) -> dict[str, Any]:
     """Return the options that make a configuration, flat; of paths only whether they are given."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, Any] = {"fit_on": fitted_on(result)}
     for part, value in result["config"].items():
-        if part not in _INDIFFERENT:
-            flat |= {f"{part}.{key}": inner for key, inner in value.items()} if value is not None else {}
+        if part not in _INDIFFERENT and isinstance(value, Mapping):
+            flat |= {f"{part}.{key}": inner for key, inner in value.items()}
     return {
         key: value is not None if _is_path(key) else value for key, value in flat.items() if key not in _INDIFFERENT
     }
@@ -354,7 +294,7 @@ def _row(runs: Sequence[Result], differing: Sequence[str], statuses: Mapping[str
         metric_definitions_version=runs[0]["metric_definitions_version"],
         runs=tuple(run["folder"] for run in runs),
         per_seed={name: tuple(run["metrics"]["test"][name] for run in runs) for name in names},
-        n_trials=max((run["tuning"]["n_trials"] for run in runs if run.get("tuning")), default=None),
+        tuning=next((run["tuning"] for run in runs if run.get("tuning")), None),
     )
 
 

@@ -50,14 +50,25 @@ def main_table(rows: Sequence[Row]) -> Table:
         columns[name] = [str(row.metrics.get(name, _NOTHING)) for row in rows]
         if name == shown[0] and any(row.intervals for row in rows):
             columns["95 % of users"] = [str(row.intervals.get(name, "-")) for row in rows]
-    if any(row.n_trials is not None for row in rows):
-        columns["trials"] = ["-" if row.n_trials is None else f"{row.n_trials:,}" for row in rows]
+    if any(row.tuning for row in rows):
+        columns["trials"] = [f"{row.tuning['trials']:,}" if row.tuning else "-" for row in rows]
     for kind in ("fit", "evaluate"):
         columns[f"{kind} s"] = [_number(row.seconds[kind], ".2f") for row in rows]
     columns["peak MB"] = [
         _number(None if row.peak_memory_bytes is None else row.peak_memory_bytes / 1e6, ",.0f") for row in rows
     ]
-    return Table(None, _lines(rows, columns), best=frozenset(best))
+    return Table(None, _lines(rows, columns), _budgets(rows), frozenset(best))
+
+
+def _budgets(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return what the rows were tuned within, as a sentence; none where none was tuned."""
+    budgets = {row.label: row.tuning["budget"] if row.tuning else "not tuned" for row in rows}
+    if not any(row.tuning for row in rows):
+        return ()
+    if len(set(budgets.values())) == 1:
+        return (f"Tuned within the same budget, {next(iter(budgets.values()))} each.",)
+    told = ", ".join(f"{printable(label)} {budget}" for label, budget in budgets.items())
+    return (f"Tuned within different budgets, so that they do not compare as models: {told}.",)
 
 
 def tests_table(rows: Sequence[Row]) -> Table | None:
