@@ -248,6 +248,28 @@ def evaluate(
     )
     rated = _predicted_and_actual(model, holdout, split.train.scale) if config.computes("ratings") else None
     label = "" if holdout.candidates is None else config.label
+    return report(ranking, config, holdout, begun, label=label, rated=rated)
+
+
+def report(
+    ranking: Ranking,
+    config: EvaluationConfig,
+    holdout: Holdout,
+    begun: float,
+    *,
+    label: str = "",
+    rated: tuple[Tensor, Tensor] | None = None,
+) -> Report:
+    """Return the metrics of lists.
+
+    Args:
+        ranking: The lists, those of the users of ``holdout``.
+        config: The metrics.
+        holdout: Whom was asked.
+        begun: Of ``time.perf_counter()`` when the work began.
+        label: What stands behind the names of ranking metrics.
+        rated: Predicted and actual ratings (N,), which metrics of ratings need.
+    """
     values: dict[str, float] = {}
     per_user: dict[str, Tensor] = {}
     for text in config.metrics:

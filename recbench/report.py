@@ -70,7 +70,7 @@ TIES_WORTH_A_WARNING = 0.01
 """Share of users whose list is cut between equal scores above which the run says so."""
 
 _PARTS = ("test", "valid")
-_NOTHING_KNOWN: dict[str, Any] = {
+NOTHING_KNOWN: dict[str, Any] = {
     "metrics": {"test": {}, "valid": {}},
     "n_users": {"test": 0, "valid": 0},
     "n_users_without_target": {},
@@ -358,7 +358,7 @@ class RunFolder:
         result = {
             **self._head(status),
             "error": None,
-            **_NOTHING_KNOWN,
+            **NOTHING_KNOWN,
             "peak_memory_bytes": peak_memory_bytes(self._device),
             **known,
             "metric_definitions_version": METRIC_DEFINITIONS_VERSION,

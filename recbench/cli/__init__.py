@@ -15,7 +15,8 @@ from recbench.text import printable_lines
 
 COMMANDS = {
     "run": ("run", "run one experiment, or with -m a sweep"),
-    "compare": ("compare", "compare finished runs in a table"),
+    "compare": ("compare", "compare finished runs: a table, tests over users, a page with plots"),
+    "evaluate": ("evaluate", "score the lists of any other system by our metrics"),
     "reproduce": ("reproduce", "run published tables, and say number by number whether they hold"),
     "recommend": ("recommend", "recommend items with a finished run"),
     "export": ("export", "write a finished run as safetensors and JSON, for other programs"),
@@ -49,6 +50,7 @@ your own data, columns user, item and, if there are any, rating and timestamp:
 
 then:
   recbench compare outputs/sweeps/5e1f0c2a  a row a configuration, mean and deviation over seeds
+  recbench compare outputs --baseline mf    and paired tests of each row against mf
   recbench recommend outputs/.../RUN --user 42
   recbench board outputs
   recbench doctor                           what is wrong with the installation; with DIR: with the runs there

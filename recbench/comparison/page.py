@@ -18,7 +18,7 @@ _STYLE = """
   --card: #1d232a; --warn: #3a2e16; --warn-line: #b87d20; --good: #1d3b2a; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 32px 20px 64px; }
+main { max-width: 1240px; margin: 0 auto; padding: 32px 20px 64px; }
 h1 { margin: 0 0 4px; font-size: 28px; overflow-wrap: anywhere; }
 h2 { margin: 0 0 10px; font-size: 16px; overflow-wrap: anywhere; }
 p { margin: 0 0 8px; }
@@ -33,12 +33,12 @@ figure { margin: 0; padding: 16px; }
 figcaption { font-weight: 600; margin-bottom: 8px; overflow-wrap: anywhere; }
 figure svg { width: 100%; height: auto; display: block; }
 svg text { font-family: system-ui, sans-serif !important; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; }
+table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
 th { color: var(--grey); font-weight: 500; vertical-align: bottom; }
-th, td { padding: 6px 0 6px 16px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
+th, td { padding: 6px 0 6px 12px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { padding-left: 0; text-align: left; white-space: normal; overflow-wrap: anywhere;
-  min-width: 120px; }
+  min-width: 90px; }
 tr:last-child td { border-bottom: 0; }
 td b { background: var(--good); border-radius: 4px; padding: 2px 5px; margin-right: -5px; font-weight: 600; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: 0; font-size: 14px; }
@@ -78,7 +78,7 @@ def page(rows: Sequence[Row], setting: Mapping[str, str], unfinished: str = "") 
     drawn = plots(rows)
     parts = [
         *(f'<section class="warning"><p>{_text(sentence)}</p></section>' for sentence in warnings(rows)),
-        *(_table(table) for table in tables[:1] if table is not None),
+        *(_table(table) for table in tables[:2] if table is not None),
         '<div class="plots">',
         *(
             f"<figure><figcaption>{_text(plot.title)}</figcaption>"
@@ -87,7 +87,7 @@ def page(rows: Sequence[Row], setting: Mapping[str, str], unfinished: str = "") 
         ),
         "</div>",
         _note(f"The plots have the best {N_ROWS_PLOTTED} rows.") if drawn and len(rows) > N_ROWS_PLOTTED else "",
-        *(_table(table) for table in tables[1:] if table is not None),
+        *(_table(table) for table in tables[2:] if table is not None),
         _list("How to read it", _READING),
         _list("What all runs have in common", tuple(setting.items())),
         _lines("Runs that are not done", unfinished.splitlines()) if unfinished else "",

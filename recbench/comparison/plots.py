@@ -39,13 +39,13 @@ _COLOURS = (
 )
 _MARKERS = "osD^vPX<>*"
 _LEAST_SECONDS = 0.001
-_WIDTH_INCHES = 6.4
+_WIDTH_INCHES, _HEIGHT_INCHES = 6.4, 3.6
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "recbench",
     "text.parse_math": False,
     "font.family": "sans-serif",
-    "font.size": 9,
+    "font.size": 11,
     "text.color": INK,
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
@@ -74,7 +74,7 @@ class Plot:
 
     title: str
     draw: Callable[[Axes], None]
-    height_inches: float = 3.6
+    height_inches: float = _HEIGHT_INCHES
 
 
 def plots(rows: Sequence[Row]) -> list[Plot]:
@@ -137,7 +137,7 @@ def _figure(plot: Plot) -> Figure:
 
 def _height(rows: Sequence[Row]) -> float:
     """Return the height in inches of a figure with a line a row."""
-    return 1.0 + 0.34 * len(rows)
+    return max(_HEIGHT_INCHES, 1.0 + 0.34 * len(rows))
 
 
 def _cost(axes: Axes, rows: Sequence[Row], metric: str) -> None:

@@ -46,6 +46,7 @@ LAYERS = (
         "reproduce_record",
         "reproduce_runs",
         "inspection",
+        "lists",
         "recommend",
         "plugins",
         "testing",
