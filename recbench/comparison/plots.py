@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +40,7 @@ _COLOURS = (
 )
 _MARKERS = "osD^vPX<>*"
 _LEAST_SECONDS = 0.001
+_LABEL_WIDTH = 26
 _WIDTH_INCHES, _HEIGHT_INCHES = 6.4, 3.6
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -231,7 +233,8 @@ def _look(place: int, row: Row) -> dict[str, Any]:
 
 
 def _name(row: Row) -> str:
-    return shortened(printable(row.label))
+    """Return the label, cut and in lines that leave room for what is plotted."""
+    return textwrap.fill(shortened(printable(row.label)), _LABEL_WIDTH)
 
 
 def _legend(axes: Axes) -> None:

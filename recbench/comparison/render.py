@@ -139,7 +139,7 @@ def _cost(row: Row) -> dict[str, Any]:
 
 def _of_users(row: Row) -> dict[str, Any]:
     ends = {f"{name} {end}": getattr(found, end) for name, found in row.intervals.items() for end in ("low", "high")}
-    groups = {f"{row.metric} {group.name}": group.value for group in row.groups}
+    groups = {f"{row.metric} of {group.name} users": group.value for group in row.groups}
     return ends | groups | ({"beaten_by": row.beaten_by} if row.beaten_by else {})
 
 
