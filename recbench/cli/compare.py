@@ -9,6 +9,7 @@ from typing import get_args
 
 from recbench import comparison, plugins
 from recbench.cli.arguments import Parser
+from recbench.errors import ConfigError
 from recbench.files import replacing
 
 _EPILOG = """\
@@ -58,6 +59,12 @@ def main(arguments: Sequence[str]) -> int:
     rows = comparison.with_statistics(comparison.compare(results, given.metric), given.baseline)
     unfinished = comparison.unfinished(results)
     if given.format == "html":
+        for flag, is_given, why in (
+            ("--groups", given.groups, ", which has them anyway"),
+            ("--excel-safe", given.excel_safe, ""),
+        ):
+            if is_given:
+                raise ConfigError(f"{flag} has no effect on --format html{why}; leave it out.")
         # matplotlib takes half a second to import.
         from recbench.comparison.page import page
 

@@ -73,10 +73,10 @@ def test_help_teaches(command):
     for words in ((), ("--help",), ("-h",)):
         ended = command(*words)
         assert (ended.code, ended.err) == (0, "")
-        for name in ("run", "compare", "recommend", "list", "config", "board"):
+        for name in ("run", "compare", "evaluate", "recommend", "list", "config", "board"):
             assert f"recbench {name}" in ended.out
     assert re.fullmatch(r"recbench \d+\.\d+\.\d+\n", command("--version").out)
-    for name in ("run", "compare", "recommend", "list", "config", "board"):
+    for name in ("run", "compare", "evaluate", "recommend", "list", "config", "board"):
         ended = command(name, "--help")
         assert (ended.code, ended.err) == (0, "") and ended.out.startswith(f"usage: recbench {name}")
 
@@ -383,6 +383,29 @@ def test_compare(command):
     assert command("compare", "outputs", "--metric", "auc").code == 2
 
 
+def test_compare_tests_against_a_baseline_and_writes_what_is_asked_for(command):
+    command("run", "-q", "-m", *DATA, "model=item_knn,popularity", "hydra.sweep.dir=mine")
+    ended = command("compare", "mine", "--baseline", "popularity", "--groups")
+    assert (ended.code, ended.err) == (0, "")
+    assert "ndcg@10 of each user, mean over seeds, less that of popularity:" in ended.out
+    assert "ndcg@10 by training interactions of the user" in ended.out
+    ended = command("compare", "mine", "--baseline", "popularity", "--format", "html", "--output", "page.html")
+    assert (ended.code, ended.out) == (0, "") and Path("page.html").read_text().startswith("<!DOCTYPE html>")
+    assert command("compare", "mine", "--output", "table.txt").code == 0
+    assert Path("table.txt").read_text() == command("compare", "mine").out
+    assert command("compare", "mine", "--format", "latex").out.startswith("\\begin{tabular}")
+    ended = command("compare", "mine", "--tensorboard")
+    assert ended.err == f"in TensorBoard:  recbench board {Path('mine', 'comparison')}\n"
+    assert list(Path("mine", "comparison").glob("events.out.tfevents.*"))
+    ended = command("compare", "mine", "--baseline", "mf")
+    assert ended.code == 2 and ended.err.startswith("error: baseline 'mf': no row is called so.")
+    ended = command("compare", "mine", "--format", "html", "--groups")
+    assert ended.code == 2
+    assert ended.err == "error: --groups has no effect on --format html, which has them anyway; leave it out.\n"
+    ended = command("compare", "mine", "--output", "nowhere/table.txt")
+    assert ended.code == 1 and ended.err.startswith("error: nowhere/table.txt: cannot be written (")
+
+
 def test_compare_says_what_is_not_done(failing):
     failing("run", "-q", "-m", *DATA, "model=failing", "model.how=by_divergence,not")
     ended = failing("compare", "outputs")
@@ -490,7 +513,7 @@ def test_hydras_own_flags(command):
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("recbench ", "run compare reproduce recommend export list data config board doctor"),
+        ("recbench ", "run compare evaluate reproduce recommend export list data config board doctor"),
         ("recbench co", "compare config"),
         ("recbench list ", "models datasets cleaning splits trainers negatives metrics losses optimizers"),
         ("recbench compare out", ""),

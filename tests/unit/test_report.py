@@ -167,6 +167,16 @@ def test_per_user_values_have_the_means_of_the_result(finished):
         assert table[name].mean() == pytest.approx(report.values[name], abs=1e-12)
 
 
+def test_the_training_interactions_of_each_test_user_are_kept(finished):
+    folder, outcome = finished
+    users = pd.read_csv(folder / "users.csv.gz", dtype={"user": str}, keep_default_na=False)
+    values = pd.read_csv(folder / "per_user.csv.gz", dtype={"user": str}, keep_default_na=False)
+    train = outcome.split.train
+    counts = pd.Series(train.user_vocabulary.names(train.users.numpy())).value_counts()
+    assert list(users.columns) == ["user", "n_train"] and list(users["user"]) == list(values["user"])
+    assert list(users["n_train"]) == [counts.get(user, 0) for user in users["user"]]
+
+
 def test_the_same_values_give_the_same_bytes(finished, tmp_path):
     folder, _ = finished
     run(MF, tmp_path / "again", progress=False)
