@@ -51,6 +51,7 @@ your own data, columns user, item and, if there are any, rating and timestamp:
 then:
   recbench compare outputs/sweeps/5e1f0c2a  a row a configuration, mean and deviation over seeds
   recbench compare outputs --baseline mf    and paired tests of each row against mf
+  recbench evaluate --recommendations theirs.csv --train train.csv --test test.csv
   recbench recommend outputs/.../RUN --user 42
   recbench board outputs
   recbench doctor                           what is wrong with the installation; with DIR: with the runs there

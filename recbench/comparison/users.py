@@ -55,7 +55,7 @@ def read_users(rows: Sequence[Row]) -> Users | None:
         name: np.stack([_mean_over_seeds([table.get(name) for table in found], nothing) for found in tables])
         for name in names
     }
-    return Users(values, _n_train(named[0][0], users))
+    return Users(values, _n_train([run for run, _ in named], users))
 
 
 def _mean_over_seeds(columns: Sequence[pd.Series | None], nothing: np.ndarray) -> np.ndarray:
@@ -75,11 +75,15 @@ def _refuse_other_users(named: Sequence[tuple[str, pd.DataFrame]]) -> None:
             )
 
 
-def _n_train(run: str, users: pd.Index) -> np.ndarray | None:
-    """Return the number of training interactions of ``users``, from one run: the others have the same split."""
-    path = Path(run, USERS)
-    if not path.is_file():
-        logger.info("%s: has no %s, as runs of earlier versions: there are no groups of users.", run, USERS)
+def _n_train(runs: Sequence[str], users: pd.Index) -> np.ndarray | None:
+    """Return the number of training interactions of ``users`` from the first run that keeps them: all have one split.
+
+    Raises:
+        RunError: They are of other users.
+    """
+    path = next((path for path in (Path(run, USERS) for run in runs) if path.is_file()), None)
+    if path is None:
+        logger.info("%s: has no %s, as runs of earlier versions: there are no groups of users.", runs[0], USERS)
         return None
     table = read_per_user(path)
     if not table.index.equals(users) or "n_train" not in table:

@@ -213,6 +213,18 @@ def test_runs_of_earlier_versions_have_no_groups(made, caplog):
     assert "has no users.csv.gz, as runs of earlier versions: there are no groups of users." in caplog.text
 
 
+def test_one_run_that_keeps_them_is_enough_for_groups_and_others_are_refused(made):
+    made("gmf", [0.1, 0.3])
+    folder = made("mf", [0.1, 0.3], n_train=[1, 9])
+    assert [group.name for group in analysed(made)["gmf"].groups] == ["low", "medium"]
+    pd.DataFrame({"user": ["u0", "u9"], "n_train": [1, 9]}).to_csv(folder / USERS, index=False)
+    with pytest.raises(RunError) as error:
+        analysed(made)
+    assert str(error.value) == (
+        f"{folder / USERS}: is not of the users of per_user.csv.gz; one of them was altered. Run the experiment again."
+    )
+
+
 # Costly models that lose
 
 

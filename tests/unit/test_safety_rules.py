@@ -28,7 +28,7 @@ from packaging.version import Version
 import recbench
 from recbench import ConfigError, DataError, Interactions, RunError, Split, datasets, models, resolve, run, splits
 from recbench.cli import board
-from recbench.compare import compare, read_results, render
+from recbench.comparison import compare, read_results, render
 from recbench.configuration import ExperimentConfig
 from recbench.data import Features, Vocabulary, feature_table
 from recbench.data.cache import cache_folder, cache_path, obtain
