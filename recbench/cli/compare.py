@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,7 +80,8 @@ def main(arguments: Sequence[str]) -> int:
     if given.tensorboard:
         from recbench.comparison.board import write_board
 
-        print(f"in TensorBoard:  recbench board {write_board(Path(given.folders[0]), rows)}", file=sys.stderr)
+        write_board(Path(given.folders[0]), rows)
+        print(f"in TensorBoard:  recbench board {shlex.quote(given.folders[0])}", file=sys.stderr)
     for sentence in comparison.warnings(rows):
         print(f"warning: {sentence}", file=sys.stderr)
     if unfinished:

@@ -60,7 +60,8 @@ def with_statistics(rows: Sequence[Row], baseline: str | None = None) -> list[Ro
     metric = str(rows[0].metric)
     if metric in users.values:
         values = users.values[metric]
-        filled = [replace(row, groups=groups) for row, groups in zip(filled, _groups(values, users.n_train))]
+        of_rows = _groups(values, users.n_train)
+        filled = [replace(row, groups=of_row if metric in row.metrics else ()) for row, of_row in zip(filled, of_rows)]
         beaten = _beaten(rows, values * better(metric))
         filled = [replace(row, beaten_by=beaten.get(number)) for number, row in enumerate(filled)]
     if place is not None:

@@ -102,10 +102,10 @@ def groups_table(rows: Sequence[Row]) -> Table | None:
         return None
     columns, best = {}, set()
     for place, group in enumerate(groups):
-        values = [row.groups[place].value for row in rows]
+        values = [row.groups[place].value if row.groups else None for row in rows]
         best |= {(line, place + 1) for line in _best(values, str(rows[0].metric))}
         between = str(group.least) if group.least == group.most else f"{group.least:,}-{group.most:,}"
-        n_users = max(row.groups[place].n_users for row in rows)
+        n_users = max(row.groups[place].n_users for row in rows if row.groups)
         columns[f"{group.name}: {between} ({n_users:,})"] = [_number(value, ".4f") for value in values]
     return Table(
         f"{rows[0].metric} by training interactions of the user (number of users)",

@@ -9,7 +9,7 @@ import pytest
 from test_compare import result
 
 from recbench import ConfigError, RunError
-from recbench.comparison import compare, read_results, warnings, with_statistics
+from recbench.comparison import compare, read_results, render, warnings, with_statistics
 from recbench.comparison.rows import Group
 from recbench.files import write_json
 from recbench.per_user import PER_USER, USERS
@@ -223,6 +223,18 @@ def test_one_run_that_keeps_them_is_enough_for_groups_and_others_are_refused(mad
     assert str(error.value) == (
         f"{folder / USERS}: is not of the users of per_user.csv.gz; one of them was altered. Run the experiment again."
     )
+
+
+def test_a_row_without_the_metric_has_neither_groups_nor_a_test(made):
+    made("mf", [0.1, 0.3], n_train=[1, 9])
+    made("gmf", [0.1, 0.3], metric="recall@10")
+    made("popularity", [0.1, 0.2])
+    rows = analysed(made, "popularity")
+    assert rows["gmf"].groups == () and rows["gmf"].versus is None and rows["mf"].versus is not None
+    assert rows["gmf"].intervals.keys() == {"recall@10"}
+    told = render(list(rows.values()), groups=True)
+    assert [line.split()[0] for line in told.splitlines()[-3:]] == ["mf", "popularity", "gmf"]
+    assert "recall@10 of" not in render(list(rows.values()), "csv")
 
 
 # Costly models that lose
