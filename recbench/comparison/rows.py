@@ -200,13 +200,20 @@ def compare(results: Iterable[Result], metric: str | None = None) -> list[Row]:
 
 
 def unfinished(results: Iterable[Result]) -> str:
-    """Return one line for each run that is not done: its folder, its status, and why; empty where all are."""
-    lines = []
+    """Return one line for each run that is not done: its folder, its status, and why; empty where all are.
+
+    Hopeless trials that a search stopped are as they should be, and only counted.
+    """
+    lines, n_pruned = [], 0
     for result in results:
-        if result["status"] != "done":
+        if result["status"] == "pruned":
+            n_pruned += 1
+        elif result["status"] != "done":
             error = result.get("error")
             why = f": {error['type']}: {error['message']}" if error else ""
             lines.append(printable(f"{result['folder']}: {result['status']}{why}"))
+    if n_pruned:
+        lines.append(f"{n_pruned:,} trials of a search were pruned.")
     return "\n".join(lines)
 
 

@@ -127,7 +127,9 @@ def effect_size(differences: np.ndarray) -> np.ndarray:
 
     0 where all differences are 0, infinite where they are all the same, NaN with fewer than two users.
 
-    Source: Jacob Cohen: Statistical Power Analysis for the Behavioral Sciences. 2nd edition, 1988, section 2.3.5.
+    Source: Jacob Cohen: Statistical Power Analysis for the Behavioral Sciences. 2nd edition, 1988, chapter 2; among the
+    kinds of d Daniel Lakens: Calculating and Reporting Effect Sizes to Facilitate Cumulative Science. Frontiers in
+    Psychology 4, 2013.
     """
     counted = ~np.isnan(differences)
     n = counted.sum(1)

@@ -68,7 +68,7 @@ def _budgets(rows: Sequence[Row]) -> tuple[str, ...]:
     if len(set(budgets.values())) == 1:
         return (f"Tuned within the same budget, {next(iter(budgets.values()))} each.",)
     told = ", ".join(f"{printable(label)} {budget}" for label, budget in budgets.items())
-    return (f"Tuned within different budgets, so that they do not compare as models: {told}.",)
+    return (f"Tuned within different budgets, which may be what tells them apart: {told}.",)
 
 
 def tests_table(rows: Sequence[Row]) -> Table | None:

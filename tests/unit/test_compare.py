@@ -344,6 +344,43 @@ def test_runs_that_are_not_done_are_counted_and_listed_and_not_measured():
     )
 
 
+def test_trials_that_a_search_pruned_are_counted():
+    runs = [result(seed=0), *({**result(seed=seed, metrics={}), "status": "pruned"} for seed in (1, 2))]
+    assert unfinished(runs) == "2 trials of a search were pruned."
+    (row,) = compare(runs)
+    assert (row.n_seeds, row.statuses) == (1, {"done": 1, "pruned": 2})
+
+
+def fitted_on(run, part):
+    return {**run, "config": {**run["config"], "fit_on": part}}
+
+
+def test_what_a_model_was_fitted_on_makes_another_configuration_and_is_told(caplog):
+    runs = [result(seed=0), fitted_on(result(seed=1), "train")]
+    (row,) = compare(runs)
+    assert row.n_seeds == 2 and caplog.records == [], "results of earlier versions are of training"
+    rows = compare([*runs, fitted_on(result(seed=2), "train_valid")])
+    assert sorted(labels(rows)) == ["mf fit_on=train", "mf fit_on=train_valid"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "outputs/mf-0 and outputs/mf-2 were fitted on different parts (fit_on): one has learnt from the validation "
+        "part too."
+    ]
+
+
+def test_what_finding_a_configuration_cost_is_kept_and_makes_no_other_one():
+    tuning = {"budget": "20 trials", "trials": 20, "seconds": 12.5}
+    told = {**result(seed=1), "tuning": tuning}
+    told["config"] = {**told["config"], "tuning": tuning}
+    (row,) = compare([result(seed=0), told])
+    assert (row.n_seeds, row.tuning) == (2, tuning)
+
+
+def test_costs_that_are_not_known_stay_so():
+    theirs = {**result(), "seconds": {"fit": None, "evaluate": 0.5, "total": None}, "peak_memory_bytes": None}
+    (row,) = compare([theirs])
+    assert (row.seconds, row.peak_memory_bytes) == ({"fit": None, "evaluate": 0.5}, None)
+
+
 def test_nothing_is_unfinished():
     assert unfinished([result()]) == ""
 
