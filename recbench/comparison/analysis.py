@@ -58,21 +58,26 @@ def with_statistics(rows: Sequence[Row], baseline: str | None = None) -> list[Ro
         return list(rows)
     filled = _with_intervals(rows, users)
     metric = str(rows[0].metric)
-    if metric in users.values:
-        values = users.values[metric]
-        of_rows = _groups(values, users.n_train)
-        filled = [replace(row, groups=of_row if metric in row.metrics else ()) for row, of_row in zip(filled, of_rows)]
-        beaten = _beaten(rows, values * better(metric))
-        filled = [replace(row, beaten_by=beaten.get(number)) for number, row in enumerate(filled)]
-    if place is not None:
-        if metric not in users.values:
+    values = users.values.get(metric)
+    if values is None:
+        if place is not None:
             raise ConfigError(
                 f"metric {metric!r}: has no value for each user, so that nothing can be tested. Order by one that has, "
                 f"with --metric: {', '.join(users.values)}."
             )
-        versus = _versus(rows, values, place)
-        filled = [replace(row, versus=versus.get(number)) for number, row in enumerate(filled)]
-    return filled
+        return filled
+    groups = _groups(values, users.n_train)
+    beaten = _beaten(rows, values * better(metric))
+    versus = {} if place is None else _versus(rows, values, place)
+    return [
+        replace(
+            row,
+            groups=groups[number] if metric in row.metrics else (),
+            beaten_by=beaten.get(number),
+            versus=versus.get(number),
+        )
+        for number, row in enumerate(filled)
+    ]
 
 
 def warnings(rows: Sequence[Row]) -> list[str]:
