@@ -37,8 +37,7 @@ table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
 th { color: var(--grey); font-weight: 500; vertical-align: bottom; }
 th, td { padding: 6px 0 6px 12px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { padding-left: 0; text-align: left; white-space: normal; overflow-wrap: anywhere;
-  min-width: 90px; }
+th:first-child, td:first-child { padding-left: 0; text-align: left; white-space: normal; overflow-wrap: break-word; }
 tr:last-child td { border-bottom: 0; }
 td b { background: var(--good); border-radius: 4px; padding: 2px 5px; margin-right: -5px; font-weight: 600; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: 0; font-size: 14px; }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import re
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 from recbench import metrics
-from recbench.comparison.rows import Row
-from recbench.text import printable, shortened
+from recbench.comparison.rows import Row, Versus
+from recbench.text import printable
 
 N_ROWS_PLOTTED = 10
 """Rows in a plot, the best ones; more cannot be told apart."""
@@ -40,7 +39,7 @@ _COLOURS = (
 )
 _MARKERS = "osD^vPX<>*"
 _LEAST_SECONDS = 0.001
-_LABEL_WIDTH = 26
+_LABEL_WIDTH = 24
 _WIDTH_INCHES, _HEIGHT_INCHES = 6.4, 3.6
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -91,10 +90,10 @@ def plots(rows: Sequence[Row]) -> list[Plot]:
     if shown:
         title = f"{metric}: seeds, mean, and interval over users"
         found.append(Plot(title, partial(_seeds, rows=shown, metric=metric), _height(shown)))
-    tested = [row for row in shown if row.versus is not None]
-    if tested and tested[0].versus is not None:
-        title = f"{metric} less that of {printable(tested[0].versus.baseline)}, interval over users"
-        found.append(Plot(title, partial(_differences, rows=tested), _height(tested)))
+    tested = [(_name(place, row), row.versus) for place, row in enumerate(shown) if row.versus is not None]
+    if tested:
+        title = f"{metric} less that of {printable(tested[0][1].baseline)}, interval over users"
+        found.append(Plot(title, partial(_differences, tested=tested), _height(tested)))
     for name, of_k in _families(shown).items():
         found.append(Plot(f"{name} by length of the list", partial(_by_k, rows=shown, name=name, of_k=of_k)))
     if any(len(row.groups) > 1 for row in shown):
@@ -137,7 +136,7 @@ def _figure(plot: Plot) -> Figure:
     return figure
 
 
-def _height(rows: Sequence[Row]) -> float:
+def _height(rows: Sequence[Any]) -> float:
     """Return the height in inches of a figure with a line a row."""
     return max(_HEIGHT_INCHES, 1.0 + 0.34 * len(rows))
 
@@ -147,9 +146,10 @@ def _cost(axes: Axes, rows: Sequence[Row], metric: str) -> None:
         mean, seconds = row.metrics[metric].mean, row.seconds["fit"]
         if mean is None or seconds is None:
             continue
-        interval = row.intervals.get(metric)
-        error = None if interval is None else [[mean - interval.low], [interval.high - mean]]
-        axes.errorbar(max(seconds, _LEAST_SECONDS), mean, error, linewidth=1.2, **_look(place, row))
+        seconds, interval = max(seconds, _LEAST_SECONDS), row.intervals.get(metric)
+        if interval is not None:
+            axes.plot([seconds, seconds], [interval.low, interval.high], color=_COLOURS[place], linewidth=1.2)
+        axes.plot([seconds], [mean], linestyle="", **_look(place, row))
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -174,22 +174,21 @@ def _seeds(axes: Axes, rows: Sequence[Row], metric: str) -> None:
         axes.plot(
             [_or_nan(row.metrics[metric].mean)], [place], color=colour, marker="|", markersize=15, markeredgewidth=2
         )
-    _rows_as_lines(axes, rows, metric)
+    _lines_of(axes, [_name(place, row) for place, row in enumerate(rows)], metric)
 
 
-def _differences(axes: Axes, rows: Sequence[Row]) -> None:
+def _differences(axes: Axes, tested: Sequence[tuple[str, Versus]]) -> None:
     axes.axvline(0, color=GREY, linewidth=1.2)
-    for place, row in enumerate(rows):
-        assert row.versus is not None, "only rows that were tested are drawn"
-        low, high = row.versus.interval.low, row.versus.interval.high
-        axes.plot([low, high], [place, place], color=_COLOURS[0], linewidth=2)
-        axes.plot([row.versus.difference], [place], color=_COLOURS[0], marker="o", markersize=6)
-    _rows_as_lines(axes, rows, "difference, mean over users")
+    for place, (_, versus) in enumerate(tested):
+        axes.plot([versus.interval.low, versus.interval.high], [place, place], color=_COLOURS[0], linewidth=2)
+        axes.plot([versus.difference], [place], color=_COLOURS[0], marker="o", markersize=6)
+    _lines_of(axes, [name for name, _ in tested], "difference, mean over users")
 
 
-def _rows_as_lines(axes: Axes, rows: Sequence[Row], label: str) -> None:
-    axes.set_yticks(range(len(rows)), [_name(row) for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+def _lines_of(axes: Axes, names: Sequence[str], label: str) -> None:
+    """Let each row be a line, the first one on top."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(6))
@@ -229,12 +228,15 @@ def _or_nan(value: float | None) -> float:
 
 
 def _look(place: int, row: Row) -> dict[str, Any]:
-    return {"label": _name(row), "color": _COLOURS[place], "marker": _MARKERS[place], "markersize": 5.5}
+    return {"label": _name(place, row), "color": _COLOURS[place], "marker": _MARKERS[place], "markersize": 5.5}
 
 
-def _name(row: Row) -> str:
-    """Return the label, cut and in lines that leave room for what is plotted."""
-    return textwrap.fill(shortened(printable(row.label)), _LABEL_WIDTH)
+def _name(place: int, row: Row) -> str:
+    """Return the label; of a long one the beginning, behind the place in the table."""
+    label = printable(row.label)
+    if len(label) <= _LABEL_WIDTH:
+        return label
+    return f"{place + 1}. {label}"[: _LABEL_WIDTH - 3] + "..."
 
 
 def _legend(axes: Axes) -> None:

@@ -199,10 +199,16 @@ def test_a_page_without_runs_and_without_statistics():
     assert plots([replace(ROWS[0], metrics={})]) == []
 
 
+def test_rounding_may_put_the_mean_beside_its_interval():
+    assert page([replace(MF, intervals={"ndcg@10": Interval(0.5 + 1e-16, 0.5 + 2e-16)}), POPULARITY], {})
+    assert page([replace(MF, intervals={"ndcg@10": Interval(0.51, 0.52)}), POPULARITY], {})
+
+
 def test_many_rows_have_plots_of_the_best():
     rows = [replace(MF, label=f"a long label of mf, number {n}") for n in range(N_ROWS_PLOTTED + 1)]
     text = page(rows, {})
     assert f"The plots have the best {N_ROWS_PLOTTED} rows." in text
+    assert "3. a long label of mf..." in text and "3. a long label of mf, " not in text
     assert text.count(f"number {N_ROWS_PLOTTED}") == 3, "it is in the tables alone"
 
 
