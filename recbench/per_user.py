@@ -57,7 +57,7 @@ def read_per_user(path: Path) -> pd.DataFrame:
         return table.set_index("user")
     except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise RunError(f"{path}: cannot be read ({reason}). Run the experiment again.") from None
+        raise RunError(f"{path}: cannot be read ({reason}).") from None
 
 
 def _write(path: Path, columns: Mapping[str, Any]) -> None:

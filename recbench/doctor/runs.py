@@ -18,7 +18,7 @@ from recbench.data.checksums import RECORD, checked, digest
 from recbench.doctor import Finding
 from recbench.errors import DataError, RunError
 from recbench.files import load_plain, read_json
-from recbench.per_user import PER_USER
+from recbench.per_user import PER_USER, USERS, read_per_user
 from recbench.redaction import REDACTED
 from recbench.report import OLD_ATTEMPT, RESULT, STATUS, read_run
 from recbench.resuming import RUN
@@ -213,6 +213,21 @@ def _per_user(run: Path, result: Mapping[str, Any]) -> Iterator[Finding]:
         ):
             text = f"the mean of {name} is {mean:.12g}, and {RESULT} has {there:.12g}."
             yield Finding("wrong", str(path), text, f"One of them was altered. {_AGAIN}")
+    yield from _users(run)
+
+
+def _users(run: Path) -> Iterator[Finding]:
+    """Check that what is kept of the users is of those who have values; runs of earlier versions keep nothing."""
+    path = run / USERS
+    if not path.exists():
+        return
+    try:
+        same = read_per_user(path).index.equals(read_per_user(run / PER_USER).index)
+    except RunError as error:
+        yield Finding("wrong", str(path), str(error).removeprefix(f"{path}: "), _AGAIN)
+        return
+    if not same:
+        yield Finding("wrong", str(path), f"is not of the users of {PER_USER}.", f"One of them was altered. {_AGAIN}")
 
 
 def _curve(run: Path) -> Iterator[Finding]:

@@ -168,6 +168,20 @@ def test_users_that_are_missing_and_a_file_that_is_damaged(spoilt):
     )
 
 
+def test_what_is_kept_of_the_users_is_of_those_who_have_values(spoilt):
+    path = spoilt / "users.csv.gz"
+    text = gzip.decompress(path.read_bytes()).decode()
+    path.write_bytes(gzip.compress(text.replace("u0", "w0", 1).encode()))
+    assert wrong(spoilt) == [
+        ("users.csv.gz", "is not of the users of per_user.csv.gz. One of them was altered. Run the experiment again.")
+    ]
+    path.write_bytes(path.read_bytes()[:-20])
+    ((place, told),) = wrong(spoilt)
+    assert place == "users.csv.gz" and told.startswith("cannot be read (")
+    path.unlink()
+    assert wrong(spoilt) == [], "runs of earlier versions have none"
+
+
 @pytest.mark.parametrize(
     ("line", "text"),
     [
