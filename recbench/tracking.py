@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CURVE = "metrics.jsonl"
-_EVENTS = "events.out.tfevents.*"
+_EVENTS, _STATUS = "events.out.tfevents.*", "events.out.tfevents.0.status"
 _POINTS_OF_FIGURE = 50
 MAX_HPARAMS = 12
 """Columns of the HPARAMS tab that one run fills; of more it becomes unreadable."""
@@ -123,17 +123,18 @@ class TensorBoard:
     def __init__(self, folder: Path, config: ExperimentConfig, card: str, curve: tuple[EpochRecord, ...]) -> None:
         """Begin the session; see ``Tracker``. The file of an earlier attempt, and how that ended, give way."""
         # It takes a second to import, which only runs that write events should pay.
-        from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+        from tensorboard.plugins.hparams.plugin_data_pb2 import SessionStartInfo
         from torch.utils.tensorboard import SummaryWriter
 
         self._folder, self._config = folder, config
         earlier = list(folder.glob(_EVENTS))
         # Whoever is looking at the earlier file forgets its points.
         self._writer = SummaryWriter(str(folder), purge_step=1 if earlier else None)
-        session = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
+        self._session = SessionStartInfo(start_time_secs=time.time())
         for name, value in hparams(config).items():
-            _set(session.hparams[name], value)
-        self._add(metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=session))
+            kind = {bool: "bool_value", str: "string_value"}.get(type(value), "number_value")
+            setattr(self._session.hparams[name], kind, value)
+        self._writer._get_file_writer().add_summary(_record_of(self._session))
         self._writer.add_text("card", card)
         for record in curve:
             self.scalars(record.values, record.epoch)
@@ -163,28 +164,27 @@ class TensorBoard:
             self._embeddings(outcome.model, outcome.split.train)
 
     def close(self, status: str) -> None:
-        """End the session.
+        """End the session, and tell its start again with ``Status`` among the hyperparameters.
+
+        TensorBoard itself knows only good and bad ends, and takes the first record of a session that it reads: so
+        the second one has a file of its own, whose name comes first. A board that is open stays with the first.
 
         Raises:
             StorageError: The file cannot be written.
         """
-        from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.plugins.hparams import api_pb2
+        from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
         code = api_pb2.STATUS_SUCCESS if status == "done" else api_pb2.STATUS_FAILURE
-        end = plugin_data_pb2.SessionEndInfo(status=code, end_time_secs=time.time())
-        self._add(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end))
+        end = _record_of(SessionEndInfo(status=code, end_time_secs=time.time()))
+        self._writer._get_file_writer().add_summary(end)
         self._writer.close()
-        (path,) = self._folder.glob(_EVENTS)
-        _tell_status(path, status)
-
-    def _add(self, tag: str, content: Any) -> None:
-        """Add a record of the HPARAMS tab."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.plugins.hparams import metadata
-
-        kind = metadata.create_summary_metadata(content)
-        value = Summary.Value(tag=tag, metadata=kind, tensor=metadata.NULL_TENSOR)
-        self._writer._get_file_writer().add_summary(Summary(value=[value]))
+        self._session.hparams["Status"].string_value = status
+        start = Event(wall_time=self._session.start_time_secs, summary=_record_of(self._session))
+        with replacing(self._folder / _STATUS) as file:
+            RecordWriter(file).write(start.SerializeToString())
 
     def _embeddings(self, model: Model, train: Interactions) -> None:
         vectors = model.item_vectors()
@@ -200,36 +200,18 @@ class TensorBoard:
         self._writer.add_embedding(vectors[chosen.to(vectors.device)], rows, tag="items", metadata_header=list(columns))
 
 
-def _tell_status(path: Path, status: str) -> None:
-    """Put ``status`` beside the hyperparameters of the session that has ended.
+def _record_of(info: Any) -> Any:
+    """Return the summary by which the HPARAMS tab knows of the start or the end of a session."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import metadata
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
 
-    TensorBoard knows of ends only good and bad ones, and takes of a session the first record alone: so the file is
-    written anew, the record with the status in it and the others as they are. Who has the file open reads on in it.
-
-    Raises:
-        StorageError: The file cannot be written.
-    """
-    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
-    from tensorboard.summary.writer.record_writer import RecordWriter
-
-    with replacing(path) as file:
-        records = RecordWriter(file)
-        for record in RawEventFileLoader(str(path)).Load():
-            event = Event.FromString(record)
-            for value in event.summary.value:
-                if value.tag == metadata.SESSION_START_INFO_TAG:
-                    content = plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
-                    _set(content.session_start_info.hparams["Status"], status)
-                    value.metadata.plugin_data.content = content.SerializeToString()
-            records.write(event.SerializeToString())
-
-
-def _set(value: Any, to: bool | float | str) -> None:
-    """Set a value of protobuf's that can be of any type."""
-    kind = {bool: "bool_value", str: "string_value"}.get(type(to), "number_value")
-    setattr(value, kind, to)
+    if isinstance(info, SessionStartInfo):
+        tag, content = metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=info)
+    else:
+        tag, content = metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info)
+    kind = metadata.create_summary_metadata(content)
+    return Summary(value=[Summary.Value(tag=tag, metadata=kind, tensor=metadata.NULL_TENSOR)])
 
 
 def hide_events(folder: Path) -> None:

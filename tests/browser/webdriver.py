@@ -13,14 +13,16 @@ import urllib.request
 from contextlib import contextmanager
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 """How long a page may take to show something; only a test that fails waits this long."""
 
 _DEEP = """
 function deep(selector, root = document) {
   const found = [...root.querySelectorAll(selector)];
-  for (const element of root.querySelectorAll('*'))
-    if (element.shadowRoot) found.push(...deep(selector, element.shadowRoot));
+  for (const element of root.querySelectorAll('*')) {
+    const inner = element.shadowRoot ?? element.contentDocument;
+    if (inner) found.push(...deep(selector, inner));
+  }
   return found;
 }
 function shown(selector) { return deep(selector).filter(element => element.getClientRects().length); }
@@ -62,7 +64,7 @@ class Browser:
     def run(self, script, *arguments):
         """Return what the JavaScript function body ``script`` returns, or what it promises.
 
-        It can use ``deep(selector)``, all elements that match, in shadow trees too, and ``shown(selector)``, those
+        It can use ``deep(selector)``, all elements that match, in shadow trees and frames too, and ``shown(selector)``, those
         of them that have a place on the page.
         """
         return self._post("execute/sync", {"script": _DEEP + script, "args": arguments})
