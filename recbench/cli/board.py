@@ -20,8 +20,7 @@ _VIEW = {"smoothing": "0", "runColorGroup": r"regex:([a-z][a-z0-9_]*)[^/]*$"}
 one colour a model, the first word of a run's folder."""
 _EPILOG = """\
 HPARAMS has one row a run, however it ended; TIME SERIES lays the curves of all models and seeds over each other. The
-address that is printed draws curves without smoothing and gives all runs of a model one colour. docs/tensorboard.md
-shows it.
+address that is printed draws curves without smoothing and gives all runs of a model one colour.
 """
 
 
@@ -43,10 +42,10 @@ def main(arguments: Sequence[str]) -> int:
     if given.port is not None and _is_taken(given.port):
         raise RunError(f"--port {given.port}: somebody listens there already; leave it out for a free one.")
     if any(Path(given.folder).glob(_EVENTS)):
-        parent = Path(given.folder).resolve().parent
+        above = shlex.quote(str(Path(given.folder).resolve().parent))
         print(
-            f"note: {given.folder} is itself a run, of which TensorBoard shows no metrics in HPARAMS; they are there with "
-            f"recbench board {shlex.quote(str(parent))}",
+            f"note: of {given.folder}, which is itself a run, HPARAMS shows no metrics; it does with: "
+            f"recbench board {above}",
             file=sys.stderr,
         )
     port = given.port or _free_port()
