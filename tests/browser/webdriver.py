@@ -64,8 +64,8 @@ class Browser:
     def run(self, script, *arguments):
         """Return what the JavaScript function body ``script`` returns, or what it promises.
 
-        It can use ``deep(selector)``, all elements that match, in shadow trees and frames too, and ``shown(selector)``, those
-        of them that have a place on the page.
+        It can use ``deep(selector)``, all elements that match, in shadow trees and frames too, and
+        ``shown(selector)``, those of them that have a place on the page.
         """
         return self._post("execute/sync", {"script": _DEEP + script, "args": arguments})
 
