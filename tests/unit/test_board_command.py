@@ -6,24 +6,38 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from recbench.cli import board
+
+
+class BecomesAnother(BaseException):
+    """What this process does where it would have become another one; its arguments are the command."""
+
 
 @pytest.fixture
-def becomes(monkeypatch):
-    """Return the commands that the process was about to become, which it does not."""
-    found = []
-    monkeypatch.setattr(os, "execv", lambda program, words: found.append(words))
-    return found
+def says(monkeypatch, tmp_path, capsys):
+    """Return what the command prints, in a folder with the events of the run ``a b/mf``, and what it becomes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a b" / "mf").mkdir(parents=True)
+    (tmp_path / "a b" / "mf" / "events.out.tfevents.1").touch()
+
+    def become(program, words):
+        raise BecomesAnother(*words)
+
+    monkeypatch.setattr(os, "execv", become)
+
+    def run(*arguments):
+        with pytest.raises(BecomesAnother) as other:
+            board.main(arguments)
+        return capsys.readouterr(), other.value.args
+
+    return run
 
 
-def test_the_address_draws_curves_as_they_are_in_one_colour_a_model(command, becomes, tmp_path):
-    (tmp_path / "sweep" / "mf").mkdir(parents=True)
-    (tmp_path / "sweep" / "mf" / "events.out.tfevents.1").touch()
-    command("board", "sweep")
-    ((*_, port),) = becomes
-    ended = command("board", "sweep", "--port", port)
-    address, _, rest = ended.out.partition("  ")
-    assert rest == "(sweep; stop with Ctrl-C)\n" and ended.err == ""
-    assert address.startswith(f"http://localhost:{port}/?")
+def test_the_address_draws_curves_as_they_are_in_one_colour_a_model(says):
+    printed, words = says("a b")
+    address, _, rest = printed.out.partition("  ")
+    assert (rest, printed.err) == ("(a b; stop with Ctrl-C)\n", "")
+    assert address.startswith(f"http://localhost:{words[-1]}/?")
     view = parse_qs(urlsplit(address).query, strict_parsing=True)
     assert view["smoothing"] == ["0"]
     kind, _, pattern = view["runColorGroup"][0].partition(":")
@@ -32,12 +46,9 @@ def test_the_address_draws_curves_as_they_are_in_one_colour_a_model(command, bec
         assert re.search(pattern, run)[1] == "item_knn"
 
 
-def test_of_a_run_alone_it_says_where_its_metrics_are(command, becomes, tmp_path):
+def test_of_a_run_alone_it_says_where_its_metrics_are(says, tmp_path):
     """TensorBoard gives such a run the name '.', and finds no metrics of it."""
-    (tmp_path / "my runs" / "mf").mkdir(parents=True)
-    (tmp_path / "my runs" / "mf" / "events.out.tfevents.1").touch()
-    assert command("board", "my runs/mf").err == (
-        "note: of my runs/mf, which is itself a run, HPARAMS shows no metrics; it does with: "
-        f"recbench board '{tmp_path}/my runs'\n"
+    assert says("a b/mf")[0].err == (
+        "note: of a b/mf, which is itself a run, HPARAMS shows no metrics; it does with: "
+        f"recbench board '{tmp_path}/a b'\n"
     )
-    assert command("board", "my runs").err == ""
