@@ -54,5 +54,5 @@ class Stopped(MF):
     def score(self, batch, items=None):
         self.n_evaluations += 1
         if self.n_evaluations == 3 and self.is_to_stop:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
         return super().score(batch, items)

@@ -33,7 +33,7 @@ PICTURES = os.environ.get("RECBENCH_SCREENSHOTS")
 def sweep(tmp_path_factory):
     """Give the folder of a sweep over seven models and two seeds.
 
-    Its command was interrupted in the first run of ``stopped``, typed again, and interrupted in the second one.
+    Its command was terminated in the first run of ``stopped``, typed again, and terminated in the second one.
     """
     folder = tmp_path_factory.mktemp("board") / "sweep"
     words = ["run", "-m", "--quiet", "--plugin", PLUGIN.stem, f"model={','.join(MODELS)}", "seed=0,1", "threads=1"]
@@ -47,7 +47,7 @@ def sweep(tmp_path_factory):
             text=True,
             check=False,
         )
-        assert ended.returncode == 130, ended.stderr
+        assert ended.returncode == 143, ended.stderr
     return folder
 
 
