@@ -223,7 +223,7 @@ class RunFolder:
             save_checkpoint(self.folder, name, outcome.model.state_dict(), outcome.split.train, outcome.fit.best_epoch)
         assert self._tracker is not None
         self._tracker.finish(outcome)
-        self._tracker.close(success=True)
+        self._tracker.close("done")
         logger.info("done: %s", self.folder)
         self._end("done", self._result(outcome))
         if self.config.settings.checkpoints != "last":
@@ -238,7 +238,7 @@ class RunFolder:
                 self._log_traceback(error)
                 # On a full disk the one may fail and the other succeed.
                 for record in (
-                    partial(self._tracker.close, success=False),
+                    partial(self._tracker.close, _status_of(error)),
                     partial(self._end, _status_of(error), {"error": _described(error)}),
                 ):
                     try:

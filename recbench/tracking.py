@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CURVE = "metrics.jsonl"
+_EVENTS, _STATUS = "events.out.tfevents.*", "events.out.tfevents.0.status"
 _POINTS_OF_FIGURE = 50
 MAX_HPARAMS = 12
 """Columns of the HPARAMS tab that one run fills; of more it becomes unreadable."""
@@ -94,13 +95,17 @@ class Tracker:
         if self._board is not None:
             self._board.finish(outcome)
 
-    def close(self, success: bool) -> None:
-        """End, saying how; the first time counts."""
+    def close(self, status: str) -> None:
+        """End, saying how: ``done``, ``failed``, ``diverged`` or ``interrupted``; the first time counts.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
         if self._curve.closed:
             return
         self._curve.close()
         if self._board is not None:
-            self._board.close(success)
+            self._board.close(status)
 
 
 def _line(record: EpochRecord) -> str:
@@ -111,20 +116,25 @@ class TensorBoard:
     """The event file of one run, with the records that make it a line of the HPARAMS tab.
 
     The session's start and end stand in the run's own file and no experiment is declared: so TensorBoard takes
-    the union over all runs, and models with different options compare in one table.
+    the union over all runs, and models with different options compare in one table. The session has no name, so
+    that it gets that of the run, its folder below the one that is looked at: no two runs share a row.
     """
 
     def __init__(self, folder: Path, config: ExperimentConfig, card: str, curve: tuple[EpochRecord, ...]) -> None:
         """Begin the session; see ``Tracker``. The file of an earlier attempt, and how that ended, give way."""
         # It takes a second to import, which only runs that write events should pay.
-        from tensorboard.plugins.hparams import summary_v2
+        from tensorboard.plugins.hparams.plugin_data_pb2 import SessionStartInfo
         from torch.utils.tensorboard import SummaryWriter
 
-        self._config = config
-        earlier = list(folder.glob("events.out.tfevents.*"))
+        self._folder, self._config = folder, config
+        earlier = list(folder.glob(_EVENTS))
         # Whoever is looking at the earlier file forgets its points.
         self._writer = SummaryWriter(str(folder), purge_step=1 if earlier else None)
-        self._add(summary_v2.hparams_pb(hparams(config), trial_id=folder.name))
+        self._session = SessionStartInfo(start_time_secs=time.time())
+        for name, value in hparams(config).items():
+            kind = {bool: "bool_value", str: "string_value"}.get(type(value), "number_value")
+            setattr(self._session.hparams[name], kind, value)
+        self._writer._get_file_writer().add_summary(_record_of(self._session))
         self._writer.add_text("card", card)
         for record in curve:
             self.scalars(record.values, record.epoch)
@@ -133,46 +143,48 @@ class TensorBoard:
             path.unlink()
 
     def scalars(self, values: Mapping[str, float], epoch: int) -> None:
-        """Add one point to each curve."""
-        for tag, value in values.items():
-            self._writer.add_scalar(tag, value, epoch)
+        """Add one point to each curve; what training tells of itself is grouped as such."""
+        for name, value in values.items():
+            self._writer.add_scalar(name if "/" in name else f"train/{name}", value, epoch)
         self._writer.flush()
 
     def finish(self, outcome: Outcome) -> None:
-        """Add the final values, the figure, and the items' vectors where they are asked for."""
-        last = outcome.fit.curve[-1].epoch if outcome.fit.curve else 0
+        """Add the final values, at the epoch that they are of, the figure, and the items' vectors if asked for."""
+        epoch = outcome.fit.best_epoch or 0
         if "valid" in outcome.reports:
             # The monitored value alone: HPARAMS shows the first few columns, in the order of their names.
             monitor = getattr(self._config.trainer, "monitor", self._config.evaluation.metrics[0])
             values = outcome.reports["valid"].values
-            self.scalars({f"best/{name}": values[name] for name in values if name.partition("[")[0] == monitor}, last)
+            self.scalars({f"best/{name}": values[name] for name in values if name.partition("[")[0] == monitor}, epoch)
         if "test" in outcome.reports:
-            self.scalars({f"test/{name}": value for name, value in outcome.reports["test"].values.items()}, last)
+            self.scalars({f"test/{name}": value for name, value in outcome.reports["test"].values.items()}, epoch)
             image = recall_and_precision_by_k(outcome.reports["test"].ranking)
-            self._writer.add_image("test/recall_and_precision_by_k", image, last, dataformats="HWC")
+            self._writer.add_image("test/recall_and_precision_by_k", image, epoch, dataformats="HWC")
         if self._config.tracking.embeddings:
             self._embeddings(outcome.model, outcome.split.train)
 
-    def close(self, success: bool) -> None:
-        """End the session."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+    def close(self, status: str) -> None:
+        """End the session, and tell its start again with ``Status`` among the hyperparameters.
 
-        status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
-        end = plugin_data_pb2.HParamsPluginData(
-            version=metadata.PLUGIN_DATA_VERSION,
-            session_end_info=plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time()),
-        )
-        value = Summary.Value(
-            tag=metadata.SESSION_END_INFO_TAG,
-            metadata=metadata.create_summary_metadata(end),
-            tensor=metadata.NULL_TENSOR,
-        )
-        self._add(Summary(value=[value]))
+        TensorBoard itself knows only good and bad ends, and takes the first record of a session that it reads: so
+        the second one has a file of its own, whose name comes first. A board that is open stays with the first.
+
+        Raises:
+            StorageError: The file cannot be written.
+        """
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.plugins.hparams import api_pb2
+        from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        code = api_pb2.STATUS_SUCCESS if status == "done" else api_pb2.STATUS_FAILURE
+        end = _record_of(SessionEndInfo(status=code, end_time_secs=time.time()))
+        self._writer._get_file_writer().add_summary(end)
         self._writer.close()
-
-    def _add(self, summary: Any) -> None:
-        self._writer._get_file_writer().add_summary(summary)
+        self._session.hparams["Status"].string_value = status
+        start = Event(wall_time=self._session.start_time_secs, summary=_record_of(self._session))
+        with replacing(self._folder / _STATUS) as file:
+            RecordWriter(file).write(start.SerializeToString())
 
     def _embeddings(self, model: Model, train: Interactions) -> None:
         vectors = model.item_vectors()
@@ -188,25 +200,47 @@ class TensorBoard:
         self._writer.add_embedding(vectors[chosen.to(vectors.device)], rows, tag="items", metadata_header=list(columns))
 
 
+def _record_of(info: Any) -> Any:
+    """Return the summary by which the HPARAMS tab knows of the start or the end of a session."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import metadata
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
+
+    if isinstance(info, SessionStartInfo):
+        tag, content = metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=info)
+    else:
+        tag, content = metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info)
+    kind = metadata.create_summary_metadata(content)
+    return Summary(value=[Summary.Value(tag=tag, metadata=kind, tensor=metadata.NULL_TENSOR)])
+
+
+def hide_events(folder: Path) -> None:
+    """Give the events of a run that was run anew elsewhere a name that TensorBoard does not look for."""
+    for path in folder.glob(_EVENTS):
+        path.rename(path.with_name(path.name.replace("tfevents", "earlier")))
+
+
 def hparams(config: ExperimentConfig) -> dict[str, bool | float | str]:
     """Return what tells the run from others, in the form that the HPARAMS tab sorts and filters best.
 
-    At most ``MAX_HPARAMS`` values: the model, the main options of training, data set, split and seed, and as many
-    of the model's options as there is room for, first those that differ from their defaults.
+    At most ``MAX_HPARAMS`` values: data set, model, seed and split, which every run has and whose capitals put them
+    first, then options as they are named on the command line: the main ones of training, and as many of the model's
+    as there is room for, first those that differ from their defaults. ``Status`` joins them when the run ends.
     """
     plain = redacted(config.to_dict())
     main = {
         f"trainer.{key}": plain["trainer"][key] for key in ("lr", "epochs", "batch_size") if key in plain["trainer"]
     }
-    # The seed as text: few values, which become boxes to tick.
-    ends = {"dataset": plain["dataset"]["name"], "split": plain["split"]["name"], "seed": str(config.seed)}
+    everybodys = {name.capitalize(): plain[name]["name"] for name in ("dataset", "model", "split")}
+    # As text: few values, which become boxes to tick.
+    everybodys["Seed"] = str(config.seed)
     fields = type(config.model).model_fields
     options = sorted(fields, key=lambda key: getattr(config.model, key) == fields[key].default)
-    room = MAX_HPARAMS - 1 - len(main) - len(ends)
+    room = MAX_HPARAMS - len(everybodys) - len(main)
     chosen = {f"model.{key}": plain["model"][key] for key in options[:room]}
-    return {"model": plain["model"]["name"]} | {
+    return everybodys | {
         key: value if isinstance(value, bool | int | float | str) else json.dumps(value)
-        for key, value in (chosen | main | ends).items()
+        for key, value in (chosen | main).items()
     }
 
 

@@ -28,6 +28,7 @@ from recbench.options import Config
 from recbench.report import RESULT, STATUS, read_run
 from recbench.resources import available_cores, resolve_device
 from recbench.resuming import RUN, circumstances, other_circumstances
+from recbench.tracking import hide_events
 
 logger = logging.getLogger(__name__)
 
@@ -214,6 +215,7 @@ def _move_aside(folder: Path, why: str) -> None:
     while (aside := folder.with_name(f"{folder.name}.old-{number}")).exists():
         number += 1
     folder.rename(aside)
+    hide_events(aside)
     folder.mkdir()
     logger.info("%s: %s, run anew; what was there is now %s", folder.name, why, aside.name)
 

@@ -198,7 +198,7 @@ def _per_user(run: Path, result: Mapping[str, Any]) -> Iterator[Finding]:
         return
     try:
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-            table = pd.read_csv(file, dtype={"user": str}, float_precision="round_trip", index_col=False)
+            table = pd.read_csv(file, dtype={"user": str}, index_col=False)
         means = {name: float(table[name].mean()) for name in table.columns if name != "user"}
     except (OSError, EOFError, zlib.error, ValueError, TypeError) as error:
         yield Finding("wrong", str(path), f"cannot be read ({' '.join(str(error).split())}).", _AGAIN)

@@ -110,3 +110,54 @@ def test_the_audit_fails_on_what_is_known_and_not_for_want_of_a_network(checkout
     ended = call("scripts/audit", checkout, PYTHON=sys.executable, **environment)
     assert ended.returncode == code, ended.stdout + ended.stderr
     assert said in ended.stdout + ended.stderr
+
+
+APT = """#!/usr/bin/env bash
+echo "$*" >>"$0.calls"
+[ -n "$APT_FAILS" ] && echo "E: no such package" && exit 100
+if [ "$2" = install ]; then
+  for name in chromium chromedriver; do cp "$0" "$(dirname "$0")/$name"; done
+fi
+exit 0
+"""
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Return the scripts' browser run on a machine with the named tools alone, as the given user."""
+    tools = tmp_path / "machine"
+    tools.mkdir()
+    for name in ("bash", "env", "dirname", "cp", "mktemp", "rm", "tail", "true"):
+        (tools / name).symlink_to(shutil.which(name))
+
+    def run(*names, uid=0, **environment):
+        for name, text in {"id": f"#!/usr/bin/env bash\necho {uid}\n", **dict.fromkeys(names, APT)}.items():
+            (tools / name).write_text(text)
+            (tools / name).chmod(0o755)
+        ended = call("scripts/browser", ROOT, PATH=str(tools), TMPDIR=str(tmp_path), **environment)
+        calls = tools / "apt-get.calls"
+        return ended.returncode, ended.stderr, calls.read_text().splitlines() if calls.exists() else []
+
+    return run
+
+
+SKIPPED = "error: no browser for the tests in tests/browser, which are skipped: "
+BY_HAND = " Install Chromium and chromedriver by hand.\n"
+
+
+def test_a_browser_is_installed_once(machine):
+    calls = ["--quiet update", "--quiet install --yes --no-install-recommends chromium chromium-driver"]
+    assert machine("apt-get") == (0, "", calls)
+    assert machine("apt-get") == (0, "", calls), "no further ones"
+
+
+def test_a_browser_that_cannot_be_had_is_told(machine):
+    assert machine() == (1, f"{SKIPPED}there is no apt-get here.{BY_HAND}", [])
+    reason = "apt-get needs root, or sudo without a password."
+    assert machine("apt-get", uid=1000) == (1, f"{SKIPPED}{reason}{BY_HAND}", [])
+    reason = "apt-get could not install chromium and chromium-driver."
+    assert machine("apt-get", APT_FAILS="1") == (
+        1,
+        f"E: no such package\n{SKIPPED}{reason}{BY_HAND}",
+        ["--quiet update"],
+    )

@@ -167,7 +167,9 @@ def run_anew(command, words, path):
     ended = command(*words)
     assert ended.code == 0 and "done already, skipped" not in ended.err
     name = path.parent.name
-    assert path.parent.with_name(f"{name}.old-1").joinpath("result.json").read_text() == before
+    aside = path.parent.with_name(f"{name}.old-1")
+    assert aside.joinpath("result.json").read_text() == before
+    assert list(path.parent.glob("*tfevents*")) and not list(aside.glob("*tfevents*")), "the board shows one of them"
     assert command(*words).err.count("done already, skipped") == 1
     (why,) = re.findall(f"{re.escape(name)}: (.*); what was there is now {re.escape(name)}.old-1\n", ended.err)
     return why

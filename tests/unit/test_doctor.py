@@ -64,6 +64,7 @@ def wrong(folder):
 # Runs
 
 
+@pytest.mark.filterwarnings("error::DeprecationWarning")
 def test_a_good_run_is_one_line_and_stays_as_it_is(spoilt):
     before = {path.name: path.read_bytes() for path in spoilt.iterdir()}
     assert verified(spoilt) == [Finding("ok", str(spoilt), "done")]

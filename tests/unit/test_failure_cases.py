@@ -575,12 +575,11 @@ def test_no_point_is_there_twice_after_a_resume(tmp_path, stopping):
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
     assert lines[1] == {"epoch": 2, **state.curve[1].values}
-    (path,) = tmp_path.glob("events.out.tfevents.*")
-    events = EventAccumulator(str(path), size_guidance={"scalars": 0})
+    events = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0})
     events.Reload()
-    for tag in ("loss", "lr", "valid/ndcg@10"):
+    for tag in ("train/loss", "train/lr", "valid/ndcg@10"):
         assert [event.step for event in events.Scalars(tag)] == [1, 2, 3, 4]
-    assert [event.value for event in events.Scalars("loss")] == pytest.approx([line["loss"] for line in lines])
+    assert [event.value for event in events.Scalars("train/loss")] == pytest.approx([line["loss"] for line in lines])
 
 
 def test_a_resumed_run_keeps_its_start_and_adds_up_its_time(tmp_path, stopping):

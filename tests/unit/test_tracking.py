@@ -11,7 +11,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
-from recbench import ConfigError, ExperimentConfig, resolve, run
+from recbench import ConfigError, DivergedError, ExperimentConfig, resolve, run
 from recbench.configuration import Settings
 from recbench.data import Ranking
 from recbench.datasets.planted import PlantedConfig
@@ -19,7 +19,7 @@ from recbench.models.item_knn import ItemKNNConfig
 from recbench.models.neumf import NeuMFConfig
 from recbench.models.popularity import PopularityConfig
 from recbench.report import RunFolder
-from recbench.tracking import TrackingConfig, hparams, recall_and_precision_by_k
+from recbench.tracking import Tracker, TrackingConfig, hide_events, hparams, recall_and_precision_by_k
 from recbench.trainers import EpochRecord
 
 DATA = PlantedConfig(n_users=30, n_items=40, n_interactions=300)
@@ -29,7 +29,7 @@ MF = resolve(
         "dataset": {"name": "planted", **DATA.model_dump()},
         "trainer": {"epochs": 3},
         "tracking": {"embeddings": True, "max_embeddings": 7},
-        "seed": 5,
+        "seed": 8,
     }
 ).config
 
@@ -50,22 +50,24 @@ def tracked(tmp_path_factory):
 
 def test_each_epoch_is_a_point_of_each_curve(tracked):
     _, outcome, events = tracked
-    tags = outcome.fit.curve[0].values
-    assert {"loss", "lr", "valid/ndcg@10"} <= tags.keys()
-    for tag in tags:
-        points = events.Scalars(tag)
+    names = outcome.fit.curve[0].values
+    assert {"loss", "lr", "valid/ndcg@10"} <= names.keys()
+    for name in names:
+        points = events.Scalars({"loss": "train/loss", "lr": "train/lr"}.get(name, name))
         assert [point.step for point in points] == [1, 2, 3]
-        assert [point.value for point in points] == pytest.approx([point.values[tag] for point in outcome.fit.curve])
+        assert [point.value for point in points] == pytest.approx([point.values[name] for point in outcome.fit.curve])
+    assert {tag.partition("/")[0] for tag in events.Tags()["scalars"]} == {"train", "valid", "best", "test"}
 
 
-def test_the_final_values_are_written_once(tracked):
+def test_the_final_values_are_written_once_at_the_epoch_that_they_are_of(tracked):
     _, outcome, events = tracked
+    assert outcome.fit.best_epoch == 1, "not the last one"
     expected = {f"test/{name}": value for name, value in outcome.reports["test"].values.items()}
     expected["best/ndcg@10"] = outcome.reports["valid"].values["ndcg@10"]
     assert expected.keys() == {tag for tag in events.Tags()["scalars"] if tag.startswith(("test/", "best/"))}
     for tag, value in expected.items():
         (point,) = events.Scalars(tag)
-        assert point.step == 3
+        assert point.step == 1
         assert point.value == pytest.approx(value)
 
 
@@ -73,12 +75,12 @@ def test_a_run_is_one_line_of_the_hparams_tab(tracked):
     folder, _, events = tracked
     start, end = sessions(events)
     values = {key: getattr(value, value.WhichOneof("kind")) for key, value in start.hparams.items()}
-    assert values == hparams(MF)
+    assert values == hparams(MF) | {"Status": "done"}
+    assert start.group_name == "", "then it is that of the run, which no other has"
     assert end.status == api_pb2.STATUS_SUCCESS
     assert end.end_time_secs >= start.start_time_secs
     assert "_hparams_/experiment" not in events.summary_metadata, "one run's would hide the columns of the others"
-    (file,) = folder.parent.rglob("events.out.tfevents.*")
-    assert file.parent == folder
+    assert {file.parent for file in folder.parent.rglob("events.out.tfevents.*")} == {folder}, "no run beside it"
 
 
 def sessions(events):
@@ -91,9 +93,14 @@ def sessions(events):
     return start.session_start_info, end.session_end_info
 
 
-def test_hparams_are_named_as_on_the_command_line():
-    assert hparams(MF) == {
-        "model": "mf",
+def test_hparams_begin_with_what_every_run_has_and_are_named_as_on_the_command_line():
+    found = hparams(MF)
+    assert sorted(found)[:4] == ["Dataset", "Model", "Seed", "Split"], "the order of TensorBoard"
+    assert found == {
+        "Dataset": "planted",
+        "Model": "mf",
+        "Seed": "8",
+        "Split": "random",
         "model.dim": 2,
         "model.biases": True,
         "model.loss": "bpr",
@@ -102,9 +109,6 @@ def test_hparams_are_named_as_on_the_command_line():
         "trainer.lr": MF.trainer.lr,
         "trainer.epochs": 3,
         "trainer.batch_size": MF.trainer.batch_size,
-        "dataset": "planted",
-        "split": "random",
-        "seed": "5",
     }
 
 
@@ -123,20 +127,66 @@ def test_hparams_of_a_model_without_training_options():
     assert all(isinstance(value, bool | int | float | str) for value in hparams(config).values())
 
 
-def test_a_failed_run_says_so(tmp_path):
+ENDS = {"failed": ZeroDivisionError, "diverged": DivergedError, "interrupted": KeyboardInterrupt}
+
+
+@pytest.mark.parametrize("status", ENDS)
+def test_a_run_that_does_not_end_well_says_how(tmp_path, status):
     config = replace(MF, tracking=TrackingConfig())
-    with pytest.raises(ZeroDivisionError), RunFolder(tmp_path / "run", config, torch.device("cpu")) as folder:
+    with pytest.raises(ENDS[status]), RunFolder(tmp_path / "run", config, torch.device("cpu")) as folder:
         folder.epoch(EpochRecord(1, {"loss": 0.5}))
-        raise ZeroDivisionError
+        raise ENDS[status]
     events = events_of(tmp_path / "run")
-    assert sessions(events)[1].status == api_pb2.STATUS_FAILURE
-    assert [point.value for point in events.Scalars("loss")] == [0.5]
+    start, end = sessions(events)
+    assert end.status == api_pb2.STATUS_FAILURE
+    assert start.hparams["Status"].string_value == status
+    assert [point.value for point in events.Scalars("train/loss")] == [0.5]
+
+
+def test_a_run_that_goes_on_has_no_status_and_no_point_twice(tmp_path):
+    """One that was interrupted in its second epoch and is killed in its third."""
+    config, device = replace(MF, tracking=TrackingConfig()), torch.device("cpu")
+    curve = tuple(EpochRecord(epoch, {"loss": 1 / epoch}) for epoch in (1, 2, 3))
+    with pytest.raises(KeyboardInterrupt), RunFolder(tmp_path / "run", config, device) as folder:
+        folder.epoch(curve[0])
+        folder.epoch(curve[1])
+        raise KeyboardInterrupt
+    tracker = Tracker(tmp_path / "run", config, "card", curve[:1])
+    tracker.epoch(curve[1])
+    tracker.epoch(curve[2])
+    events = events_of(tmp_path / "run")
+    assert [point.step for point in events.Scalars("train/loss")] == [1, 2, 3]
+    (content,) = events.PluginTagToContent("hparams").values()
+    assert "Status" not in plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+    tracker.close("done")
+    assert sessions(events_of(tmp_path / "run"))[0].hparams["Status"].string_value == "done"
+
+
+def test_who_watches_a_run_sees_its_end(tmp_path):
+    with RunFolder(tmp_path / "run", replace(MF, tracking=TrackingConfig()), torch.device("cpu")) as folder:
+        folder.epoch(EpochRecord(1, {"loss": 0.5}))
+        watching = events_of(tmp_path / "run")
+        folder.epoch(EpochRecord(2, {"loss": 0.25}))
+        folder._tracker.close("done")
+    watching.Reload()
+    assert [point.value for point in watching.Scalars("train/loss")] == [0.5, 0.25]
+    assert sessions(watching)[1].status == api_pb2.STATUS_SUCCESS
+
+
+def test_events_of_an_attempt_moved_aside_are_kept_under_another_name(tmp_path):
+    """So that the board shows every run once."""
+    with RunFolder(tmp_path / "run", replace(MF, tracking=TrackingConfig()), torch.device("cpu")):
+        pass
+    before = {path.read_bytes() for path in tmp_path.rglob("*tfevents*")}
+    hide_events(tmp_path / "run")
+    assert not list(tmp_path.rglob("*tfevents*"))
+    assert {path.read_bytes() for path in tmp_path.rglob("events.out.earlier.*")} == before != set()
 
 
 def test_points_can_be_watched_while_the_run_goes_on(tmp_path):
     with RunFolder(tmp_path / "run", replace(MF, tracking=TrackingConfig()), torch.device("cpu")) as folder:
         folder.epoch(EpochRecord(1, {"loss": 0.5}))
-        assert [point.step for point in events_of(tmp_path / "run").Scalars("loss")] == [1]
+        assert [point.step for point in events_of(tmp_path / "run").Scalars("train/loss")] == [1]
 
 
 def test_the_card_is_a_table_with_the_line_that_repeats_the_run(tracked):
@@ -144,7 +194,7 @@ def test_the_card_is_a_table_with_the_line_that_repeats_the_run(tracked):
     card = events.Tensors("card/text_summary")[0].tensor_proto.string_val[0].decode()
     assert card.startswith("    recbench run model=mf model.dim=2 dataset=planted ")
     assert "\n| model.dim | 2 |\n" in card
-    assert "\n| seed | 5 |\n" in card
+    assert "\n| seed | 8 |\n" in card
 
 
 def test_a_card_shows_text_of_others_as_text(tmp_path):
