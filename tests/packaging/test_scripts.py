@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,3 +123,16 @@ def test_the_audit_fails_on_what_is_known_and_not_for_want_of_a_network(checkout
     ended = call("scripts/audit", checkout, PYTHON=sys.executable, **environment)
     assert ended.returncode == code, ended.stdout + ended.stderr
     assert said.format(n_pins=n_pins) in ended.stdout + ended.stderr
+
+
+def test_the_lock_has_a_checksum_for_each_pinned_version():
+    """After a change of constraints.txt: scripts/lock."""
+    pins = [line.partition(";")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
+    locked = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"\S+==\S+ --hash=sha256:[0-9a-f]{64}", line) for line in locked)
+
+    def normal(pin):
+        name, _, version = pin.partition("==")
+        return canonicalize_name(name), version.strip()
+
+    assert sorted(map(normal, pins)) == sorted(normal(line.partition(" ")[0]) for line in locked)
