@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
+import io
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
-from recbench.checkpoints import Checkpoints, FolderCheckpoints, TrainingState, read_state
-from recbench.interrupts import Interrupts
+import torch
+
+from recbench.checkpoints import Checkpoints, TrainingState, from_plain, to_plain
 from recbench.testing.battery import Subject, check
 from recbench.testing.requirements import require, require_equal_models
 
@@ -36,19 +36,18 @@ def resume(subject: Subject) -> None:
 
 
 def _kept(subject: Subject, place: int) -> TrainingState:
-    """Return the state that is kept in a file where the training is stopped at the ``place``-th one, read back."""
+    """Return the state with which the training is stopped at the ``place``-th one, written and read back."""
     stop = _StopsAt(place)
     with suppress(_Stopped):
         subject.fit(subject.split, budget=_BUDGET, checkpoints=stop)
     assert stop.state is not None
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            FolderCheckpoints(Path(folder), 0.0, {}, Interrupts()).save(stop.state)
-        except TypeError as error:
-            raise AssertionError(str(error)) from error
-        found = read_state(Path(folder))
-    assert found is not None
-    return found.state
+    file = io.BytesIO()
+    try:
+        torch.save(to_plain(stop.state), file)
+    except TypeError as error:
+        raise AssertionError(str(error)) from error
+    file.seek(0)
+    return from_plain(torch.load(file, weights_only=True), stop.state.best)
 
 
 class _Stopped(Exception):
