@@ -625,6 +625,15 @@ def test_checkpoints_change_no_bit_of_a_run(tmp_path):
     assert content(folders["usual"]) == content(folders["often"])
 
 
+def test_the_order_of_a_sweep_changes_no_bit(command):
+    found = []
+    for models in ("mf,item_knn", "item_knn,mf"):
+        words = [*WORDS, f"model={models}", "trainer.epochs=2", "tracking.tensorboard=false"]
+        assert command("run", "-m", "-q", *words, f"hydra.sweep.dir={models[:2]}").code == 0
+        found.append({path.parent.name: content(path.parent) for path in Path(models[:2]).rglob("result.json")})
+    assert len(found[0]) == 2 and found[0] == found[1]
+
+
 def test_no_point_is_there_twice_after_a_resume(tmp_path, stopping):
     config = interrupted(tmp_path, stopping, step=17, tracking={"tensorboard": True}, checkpoint_seconds=3600)
     # As after a kill: the curve is further on than the state.
