@@ -24,6 +24,7 @@ from recbench.trainers.base import EpochRecord
 logger = logging.getLogger(__name__)
 
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
+_KEPT = ("model", "engine", "choice", "unvalidated", "seconds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,17 +150,25 @@ class FolderCheckpoints(Checkpoints):
         if self._last_is_whole:
             move_plain(self._folder / LAST, self._folder / PREVIOUS)
             self._last_is_whole = False
-        training = {
-            "model": state.model,
-            "engine": state.engine,
-            "choice": state.choice,
-            "curve": [[record.epoch, record.values] for record in state.curve],
-            "unvalidated": state.unvalidated,
-            "seconds": state.seconds,
-        }
-        save_plain(self._folder / LAST, _plain({**head, **training}))
+        save_plain(self._folder / LAST, {**_plain(head), **to_plain(state)})
         self._last_is_whole = True
         self._saved = time.monotonic()
+
+
+def to_plain(state: TrainingState) -> dict[str, Any]:
+    """Return nested tensors, numbers and texts: the state without the parameters of the best epoch.
+
+    Raises:
+        TypeError: It holds something that could not be read back as data alone.
+    """
+    values: dict[str, Any] = _plain({name: getattr(state, name) for name in _KEPT})
+    return values | {"curve": [[record.epoch, _plain(record.values)] for record in state.curve]}
+
+
+def from_plain(plain: Mapping[str, Any], best: Best | None) -> TrainingState:
+    """Return the state that ``to_plain`` made ``plain`` of."""
+    curve = tuple(EpochRecord(epoch, values) for epoch, values in plain["curve"])
+    return TrainingState(**{name: plain[name] for name in _KEPT}, curve=curve, best=best)
 
 
 def read_state(folder: Path) -> Found | None:
@@ -185,13 +194,7 @@ def read_state(folder: Path) -> Found | None:
             continue
         for damage in damages:
             logger.warning("%s It goes on from the state before, %s.", damage, name)
-        curve = tuple(EpochRecord(epoch, values) for epoch, values in plain["curve"])
-        state = TrainingState(
-            **{key: plain[key] for key in ("model", "engine", "choice", "unvalidated", "seconds")},
-            curve=curve,
-            best=best,
-        )
-        return Found(state, plain["fingerprints"], is_last=name == LAST)
+        return Found(from_plain(plain, best), plain["fingerprints"], is_last=name == LAST)
     if damages:
         raise RunError(
             f"the run {folder} cannot be resumed: {' '.join(damages)} Run the experiment anew, in another folder."

@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 METRIC_DEFINITIONS_VERSION = 1
 
+_PAIRS_AT_ONCE = 2**16
+"""Pairs whose ratings are predicted at a time; bounds the memory."""
+
 Part = Literal["valid", "test"]
 
 # Options that have an effect on sampled candidates alone, and what they are called in a Draw.
@@ -308,12 +311,11 @@ def _predicted_and_actual(model: Model, holdout: Holdout, scale: RatingScale | N
     """Return predicted and actual ratings (N,) of the holdout's targets, as published and not normalised."""
     if holdout.target.values is None:
         raise DataError("rmse and mae compare ratings, and the data set has none.")
-    users = holdout.users[holdout.target.row_of_each()]
+    users, items = holdout.users[holdout.target.row_of_each()], holdout.target.items
+    pairs = zip(users.split(_PAIRS_AT_ONCE), items.split(_PAIRS_AT_ONCE))
     with torch.no_grad():
-        predicted = model.predict(users.to(model.device), holdout.target.items.to(model.device))
+        predicted = torch.cat([model.predict(*(column.to(model.device) for column in block)) for block in pairs])
     actual = holdout.target.values
     if scale is not None:
-        predicted, actual = (
-            scale.invert(users, holdout.target.items, values) for values in (predicted.float().cpu(), actual)
-        )
+        predicted, actual = (scale.invert(users, items, values) for values in (predicted.float().cpu(), actual))
     return predicted.double().cpu(), actual.double()

@@ -79,8 +79,8 @@ def run(
 ) -> Outcome:
     """Load, split, fit and evaluate as ``config`` says.
 
-    Where there is a folder, SIGINT and SIGTERM end the run once the step that it is at is done and its state is kept;
-    a second one ends it at once.
+    Where there is a folder, SIGINT, SIGTERM and SIGUSR1 end the run once the step that it is at is done and its state
+    is kept; a second one ends it at once.
 
     Args:
         config: The experiment.

@@ -256,6 +256,9 @@ def load_plain(path: Path) -> dict[str, Any]:
                 f"{path}: is refused: it is no checkpoint of plain tensors, and could run code when read. "
                 "Ask who made it for what 'recbench export RUN' writes."
             ) from None
+        except OSError as error:
+            # Of the disk; or of an archive that points to a place before its own beginning.
+            raise RunError(f"{path}: cannot be read ({_reason(error)}).") from None
     version = plain.get("schema_version") if isinstance(plain, dict) else None
     if type(version) is not int or version != SCHEMA_VERSION:
         version = version if isinstance(version, int) else None

@@ -19,6 +19,7 @@ from recbench.cli.arguments import Parser
 from recbench.cli.composition import Job, Plan, conf_dir, hydra_session, hydra_words, make_plan
 from recbench.cli.overrides import CONFIG
 from recbench.cli.task import RESUMABLE, JobEnd, run_in, run_job, status_of, why_not_done, why_not_resumed
+from recbench.cli.workers import AsksWorkers
 from recbench.configuration import Resolved, resolve
 from recbench.errors import ConfigError, RunError
 from recbench.files import read_json
@@ -37,9 +38,10 @@ examples:
   recbench run model=mf hydra.run.dir=outputs/mine
   recbench run --resume outputs/mine
 
-The first Ctrl-C (or SIGTERM) ends a run once the step that it is at is done and its state is kept, a second one at
-once. Such a run, or one that was killed, goes on with --resume, or in a sweep when the command is typed again, and ends
-with the same bits as if nothing had happened. A state is kept every checkpoint_seconds=60; none by checkpoints=none.
+The first Ctrl-C (or SIGTERM, or SIGUSR1) ends a run once the step that it is at is done and its state is kept, with all
+that hydra/launcher=joblib has running; a second one ends it at once. Such a run, or one that was killed, goes on with
+--resume, or in a sweep when the command is typed again, and ends with the same bits as if nothing had happened. A state
+is kept every checkpoint_seconds=60; none by checkpoints=none.
 
 A value with commas is a sweep, one in brackets a list. A text with '=', brackets, commas, quotes or letters beyond
 English has quotes of its own: 'dataset.interactions="/data/a=b.csv"'. Hydra's own flags --cfg, --resolve, --package,
@@ -118,13 +120,20 @@ def launch(session: Hydra, plan: Plan, given: argparse.Namespace) -> list[JobEnd
         RunError: The folder cannot be used.
     """
     _make(plan)
-    task = partial(run_job, quiet=given.quiet)
-    with plugins.told_to_workers(given.plugin), _told_config_dir(given.config_dir), Interrupts().caught():
+    task = partial(run_job, quiet=given.quiet, parent=os.getpid())
+    interrupts = AsksWorkers()
+    with plugins.told_to_workers(given.plugin), _told_config_dir(given.config_dir), interrupts.caught():
         try:
             if not plan.multirun:
                 return [session.run(CONFIG, task, list(plan.overrides)).return_value]
-            batches = session.multirun(CONFIG, task, list(plan.overrides))
-            return [job.return_value for batch in batches for job in batch]
+            try:
+                batches = session.multirun(CONFIG, task, list(plan.overrides))
+                ends = [job.return_value for batch in batches for job in batch]
+            finally:
+                interrupts.stop_if_asked()
+            if any(end.status == "interrupted" for end in ends):
+                raise KeyboardInterrupt
+            return ends
         except KeyboardInterrupt:
             again = "typed again, the command goes on" if plan.multirun else _how_to_resume(plan.folder)
             print(f"interrupted; what is done so far is in {plan.folder}; {again}", file=sys.stderr)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import secrets
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -17,6 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from recbench import configuration, experiment, plugins, redaction, repeat
+from recbench.cli.workers import Worker
 from recbench.configuration import ExperimentConfig, Resolved
 from recbench.datasets import DatasetConfig
 from recbench.errors import ConfigError, DataError, DivergedError, RunError, StorageError
@@ -36,6 +39,7 @@ RESUMABLE = ("interrupted", "dead")
 _SLUG_LENGTH = 48
 _TELLING = ("model", "trainer", "negatives", "split")
 _prepared: dict[Any, Prepared] = {}
+_worker = Worker()
 
 
 @dataclass(frozen=True)
@@ -48,20 +52,31 @@ class JobEnd:
     """
 
     folder: Path
-    status: Literal["done", "skipped", "failed", "mistake", "diverged"]
+    status: Literal["done", "skipped", "failed", "mistake", "diverged", "interrupted"]
     error: str | None = None
 
 
-def run_job(composed: DictConfig, *, quiet: bool = False) -> JobEnd:
+def run_job(composed: DictConfig, *, quiet: bool = False, parent: int | None = None) -> JobEnd:
     """Run one job in the folder that Hydra made for it, and return how it ended.
 
     Args:
         composed: The values that Hydra composed.
         quiet: Whether to show only warnings and errors.
+        parent: The process that the command was typed to, where this may be another one: a worker, which returns
+            ``interrupted`` instead of raising.
     """
     configure_console(quiet)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if parent in (None, os.getpid()):
+        return _run_job(composed, folder, quiet)
+    end = _worker.do(partial(_run_job, composed, folder, quiet))
+    if end is None and not any(folder.iterdir()):
+        folder.rmdir()
+    return end or JobEnd(folder, "interrupted")
+
+
+def _run_job(composed: DictConfig, folder: Path, quiet: bool) -> JobEnd:
     hydra = HydraConfig.get()
-    folder = Path(hydra.runtime.output_dir)
     # What a job alone could not have was found before the first one started.
     resolved = configuration.resolve(plain_values(composed, hydra), several_models=True)
     if hydra.mode != RunMode.MULTIRUN:

@@ -112,7 +112,7 @@ class Archive(Place):
             with self.path.open("rb") as content:
                 start = content.read(16)
             raise DataError(f"is not a sound zip archive ({error}; it begins with {start!r})") from None
-        except (zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
+        except (zlib.error, lzma.LZMAError, EOFError, NotImplementedError, UnicodeDecodeError) as error:
             raise DataError(f"is a damaged zip archive ({error})") from None
 
     def _copy_member(self, archive: zipfile.ZipFile, file: File, into: Path, left: int) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from recbench.data.arrays import read_array, read_arrays
 from recbench.errors import DataError
+
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,7 @@ def read_vectors(path: str | Path) -> Vectors:
     if path.suffix == ".npz":
         ids, values = _archived(path)
     else:
-        ids, values = _id_lines(path.with_suffix(".ids.txt")), _loaded(path)
+        ids, values = _id_lines(path.with_suffix(".ids.txt")), _loaded(path, read_array)
     if values.dtype.kind not in "fiu" or values.ndim != 2 or values.shape[1] == 0:
         raise DataError(
             f"{path}: the vectors are {values.dtype} of shape {values.shape}; they should be numbers of shape (N, D)."
@@ -55,17 +58,13 @@ def read_vectors(path: str | Path) -> Vectors:
 
 
 def _archived(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    content = _loaded(path)
-    if not isinstance(content, np.lib.npyio.NpzFile):
+    content = _loaded(path, read_arrays)
+    if "" in content:
         raise DataError(f"{path}: is a single array; an .npz file should hold the arrays ids and vectors.")
-    with content:
-        if not {"ids", "vectors"} <= set(content.files):
-            held = ", ".join(content.files) or "none"
-            raise DataError(f"{path}: holds the arrays {held}; it should hold ids and vectors.")
-        try:
-            ids, vectors = content["ids"], content["vectors"]
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-            raise _unreadable(path) from None
+    if not {"ids", "vectors"} <= content.keys():
+        held = ", ".join(content) or "none"
+        raise DataError(f"{path}: holds the arrays {held}; it should hold ids and vectors.")
+    ids, vectors = content["ids"], content["vectors"]
     if ids.ndim != 1 or ids.dtype.kind not in "Uiu":
         raise DataError(
             f"{path}: the ids are {ids.dtype} of shape {ids.shape}; they should be text or whole numbers of shape (N,)."
@@ -83,15 +82,12 @@ def _id_lines(path: Path) -> np.ndarray:
     return np.array(lines, dtype=object)
 
 
-def _loaded(path: Path) -> np.ndarray:
+def _loaded(path: Path, read: Callable[[Path], Content]) -> Content:
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile):
-        raise _unreadable(path) from None
+        return read(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from None
-
-
-def _unreadable(path: Path) -> DataError:
-    # What NumPy says of it advises to let the file run code.
-    return DataError(f"{path}: cannot be read as arrays of numbers and text; write it anew with numpy.save or savez.")
+    except ValueError:
+        raise DataError(
+            f"{path}: cannot be read as arrays of numbers and text; write it anew with numpy.save or savez."
+        ) from None

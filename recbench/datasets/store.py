@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from recbench.data import Counts, Histories, Interactions, Stage, Vocabulary
+from recbench.data.arrays import read_array
 from recbench.data.cache import cache_folder, locked
 from recbench.data.checksums import RECORD, checked, record
 from recbench.data.feature_config import KINDS, FeatureConfig
@@ -128,9 +129,7 @@ def _read(folder: Path) -> Loaded:
         # A column that the checksums had lost would pass for one that the data has not.
         if set(names) != set(meta["files"]):
             raise DataError(f"{RECORD} does not list all files")
-        arrays = {
-            name.removesuffix(".npy"): np.load(folder / name, allow_pickle=False) for name in names if name != _META
-        }
+        arrays = {name.removesuffix(".npy"): read_array(folder / name) for name in names if name != _META}
     except DataError:
         raise
     except (OSError, ValueError) as error:

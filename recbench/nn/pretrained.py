@@ -7,8 +7,6 @@ and shaped as in the authors' files.
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -19,6 +17,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from recbench.data.arrays import read_arrays
 from recbench.errors import ConfigError, DataError
 from recbench.files import load_checkpoint
 from recbench.options import Config
@@ -107,11 +106,10 @@ def start_from(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 def _arrays(path: Path) -> dict[str, Tensor]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: torch.from_numpy(file[name]) for name in file.files}
+        return {name: torch.from_numpy(array) for name, array in read_arrays(path).items()}
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):
+    except (ValueError, TypeError):
         raise DataError(f"{path}: is no .npz file of plain numbers.") from None
 
 

@@ -6,8 +6,6 @@ import hashlib
 import json
 import logging
 import sys
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import torch
 from torch import Tensor
 
 from recbench.data import UNUSED, Interactions
+from recbench.data.arrays import read_arrays
 from recbench.data.cache import cache_folder
 from recbench.errors import DataError, StorageError
 from recbench.files import replacing
@@ -75,9 +74,8 @@ def _keep(path: Path, parts: Tensor, interactions: Interactions) -> None:
 
 def _read(path: Path, interactions: Interactions) -> Tensor:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            kept = dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        kept = read_arrays(path)
+    except (OSError, ValueError):
         raise DataError(f"{path}: is damaged. Delete it, and the split is drawn anew.") from None
     if not _is_whole(kept, interactions):
         raise DataError(f"{path}: was altered after it was written. Delete it, and the split is drawn anew.")

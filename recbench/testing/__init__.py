@@ -4,7 +4,7 @@
 generated data, several times, and raises an ``AssertionError`` that names the model and the check that it fails.
 """
 
-from recbench.testing import building, learning, repeating, scoring, unseen  # noqa: F401  Each registers its checks.
+from recbench.testing import building, learning, repeating, resuming, scoring, unseen  # noqa: F401  Each registers its checks.
 from recbench.testing.battery import check_model, checks, describe
 
 __all__ = ["check_model", "checks", "describe"]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recbench import models, negatives, plugins, trainers
+from recbench.checkpoints import Checkpoints
 from recbench.data import Split, UserBatch
 from recbench.errors import ConfigError
 from recbench.models import Model
@@ -38,7 +39,13 @@ class Subject:
         return self.fit(split, seed=seed, budget=budget)[0]
 
     def fit(
-        self, split: Split, *, seed: int = 0, budget: Mapping[str, Any] = SHORT, reject_seen: bool = True
+        self,
+        split: Split,
+        *,
+        seed: int = 0,
+        budget: Mapping[str, Any] = SHORT,
+        reject_seen: bool = True,
+        checkpoints: Checkpoints | None = None,
     ) -> tuple[Model, FitResult]:
         """Return a new model, fitted to ``split`` by its own trainer, and what the trainer says of it.
 
@@ -48,6 +55,7 @@ class Subject:
             budget: Options of the trainer; those that it does not have are left out.
             reject_seen: False lets a sampler that has this option draw what the user took, where there may be nothing
                 else.
+            checkpoints: What the trainer is handed to keep states, and to go on from.
         """
         model = self.model(self.config, split.train, seed)
         sampler = None
@@ -56,10 +64,16 @@ class Subject:
             if not reject_seen and "reject_seen" in _options_of(negatives.registry.entry(model.negatives)):
                 options["reject_seen"] = False
             sampler = negatives.build(model.negatives, split.train, **options)
-        has = _options_of(trainers.registry.entry(model.trainer))
+        has = self.trainer_options
         options = {**model.trainer_defaults, **{key: value for key, value in budget.items() if key in has}}
-        result = trainers.build(model.trainer, **options).fit(model, split, seed=seed, negatives=sampler)
+        trainer = trainers.build(model.trainer, **options)
+        result = trainer.fit(model, split, seed=seed, negatives=sampler, checkpoints=checkpoints)
         return model.eval(), result
+
+    @cached_property
+    def trainer_options(self) -> frozenset[str]:
+        """Names of the options of its trainer."""
+        return _options_of(trainers.registry.entry(self.model.trainer))
 
     @cached_property
     def split(self) -> Split:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 import torch
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 CHECK_EVERY = 64
 """Steps between two looks at the loss; a look waits for the device."""
+PAIRS_TOLD = 5
+"""Pairs of a batch that a message names."""
 
 
 class GradientConfig(EpochsConfig):
@@ -139,12 +141,20 @@ class Gradient(Trainer):
 
 @dataclass
 class _Place:
-    """Where an epoch stands: the steps taken, the sum of their losses, and the stream of the negatives to come."""
+    """Where an epoch stands.
+
+    Attributes:
+        step: How many are taken.
+        total: Sum of their losses.
+        negatives: The stream of those to come.
+        recent: Which pairs each step since the last look at the losses had, and its loss; the last step always.
+    """
 
     epoch: int
     step: int
     total: Tensor
     negatives: torch.Generator
+    recent: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
 
 class _Steps(Engine):
@@ -171,6 +181,7 @@ class _Steps(Engine):
         self.config = config
         self.seed = seed
         self.negatives = negatives
+        self.train = train
         self.users = train.users.to(model.device)
         self.items = train.items.to(model.device)
         self.ratings = train.ratings.to(model.device) if self.on_ratings and train.ratings is not None else None
@@ -201,6 +212,7 @@ class _Steps(Engine):
                     self.optimizer.clip(self.config.clip_norm)
                 self.optimizer.step(self._lr(number, place.step))
                 place.total += loss.detach().double() * (1 if self.summed else len(index))
+                place.recent.append((index, loss.detach()))
                 place.step += 1
                 if place.step % CHECK_EVERY == 0:
                     self._refuse_divergence(place)
@@ -253,18 +265,31 @@ class _Steps(Engine):
         return self.config.lr
 
     def _refuse_divergence(self, place: _Place, *, parameters: bool = False) -> None:
-        """Raise where the loss, or a parameter where that is asked, is not finite."""
-        what = None
+        """Raise where a loss, or a parameter where that is asked, is not finite, naming the step and its pairs."""
+        what, step = None, place.step
         if not math.isfinite(float(place.total)):
-            what = "the loss"
+            finite = torch.isfinite(torch.stack([loss for _, loss in place.recent]))
+            what, step = "the loss", place.step - len(finite) + int(finite.int().argmin()) + 1
         elif parameters and not all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
             what = "a parameter"
         if what is not None:
             raise DivergedError(
-                f"{what} of {type(self.model).__name__} is no longer finite in epoch {place.epoch}, by step "
-                f"{place.step} of {self.steps_an_epoch} (lr {self._lr(place.epoch, place.step - 1):g}). "
+                f"{what} of {type(self.model).__name__} is no longer finite in epoch {place.epoch}, "
+                f"{'in' if what == 'the loss' else 'by'} step {step} of {self.steps_an_epoch} "
+                f"(lr {self._lr(place.epoch, step - 1):g}), whose pairs are "
+                f"{self._told(place.recent[step - place.step - 1][0])}. "
                 "Lower trainer.lr, or set trainer.clip_norm=1."
             )
+        del place.recent[:-1]
+
+    def _told(self, index: Tensor) -> str:
+        """Return the first pairs of a batch by their ids, and how many more there are."""
+        shown = index[:PAIRS_TOLD].cpu()
+        users = self.train.user_vocabulary.names(self.train.users[shown].numpy())
+        items = self.train.item_vocabulary.names(self.train.items[shown].numpy())
+        told = [f"({user!r}, {item!r})" for user, item in zip(users, items)]
+        left = len(index) - len(told)
+        return ", ".join(told) + (f" and {left:,} more" if left else "")
 
     def state(self) -> dict[str, Any]:
         """Return the optimiser's state and, in the middle of an epoch, the place in it; see ``Engine.state``."""

@@ -5,16 +5,22 @@ from fnmatch import fnmatchcase
 import pytest
 import torch
 
-from recbench import splits
+from recbench import splits, trainers
 from recbench.data import TEST, TRAIN
 from recbench.errors import ConfigError
+from recbench.models.ials import IALS, IALSConfig
 from recbench.models.item_knn import ItemKNN, ItemKNNConfig
 from recbench.models.mf import MF, MFConfig
+from recbench.models.neumf import NeuMFConfig
 from recbench.models.popularity import Popularity, PopularityConfig
 from recbench.models.random import Random, RandomConfig
 from recbench.splits.k_fold import KFold
 from recbench.testing import check_model, checks, describe
 from recbench.testing.unseen import _canaries
+from recbench.trainers import FitResult, Trainer
+from recbench.trainers.epochs import EpochsConfig
+from recbench.trainers.gradient import _Steps
+from recbench.trainers.optimizers import build_optimizer
 
 
 class NoDocstring(ItemKNN):
@@ -229,6 +235,15 @@ class NeedsTwoItems(Popularity):
         self.counts.copy_(train.popularity / train.popularity.float().std())
 
 
+class CountsOnTheSide(IALS):
+    """Hands over from sweep to sweep what is in no buffer."""
+
+    def sweeps(self, train):
+        for number, loss in enumerate(super().sweeps(train), 1):
+            self.item.mul_(1 + 1 / number)
+            yield loss
+
+
 class MasksItself(ItemKNN):
     """Leaves out itself what the user has."""
 
@@ -259,6 +274,11 @@ BROKEN = {
     NeedsTwoItems: (POPULARITY, "one_item", "the scores are not finite."),
     HoldsAnObject: (POPULARITY, "plain_state", "its state_dict() holds _extra_state, which is no tensor."),
     KeepsATypeOfItsOwn: (POPULARITY, "plain_state", "its state_dict() does not load with weights_only=True: *"),
+    CountsOnTheSide: (
+        IALSConfig(dim=2),
+        "resume",
+        "a training that was stopped at state 1 of 3, and one that was not: * differ.",
+    ),
     MasksItself: (
         KNN,
         "masked_items",
@@ -331,6 +351,58 @@ def test_a_model_that_looks_at_test_rows_fails(monkeypatch):
     monkeypatch.setattr("recbench.trainers.closed_form.ClosedForm.fit", fit)
     with pytest.raises(AssertionError, match=r"'popularity' fails the check 'test_rows': .* counts differ\."):
         check_model("popularity", only=["test_rows"])
+
+
+class InOneGo(Trainer):
+    """Goes in epochs, and keeps nothing of them."""
+
+    def fit(self, model, split, **_):
+        model.fit(split.train)
+        return FitResult(best_epoch=None, curve=(), seconds=0.0)
+
+
+def test_a_trainer_in_epochs_that_keeps_no_state_fails_unless_the_model_says_why(monkeypatch):
+    monkeypatch.setattr(trainers.registry, "_entries", dict(trainers.registry._entries))
+    trainers.register("in_one_go", config=EpochsConfig)(InOneGo)
+
+    class Short(Popularity):
+        """Is trained by somebody else's trainer."""
+
+        trainer = "in_one_go"
+
+    why = "its trainer goes in epochs and offers no state to go on from; let it call fit_in_epochs()."
+    with pytest.raises(AssertionError) as error:
+        check_model(Short, POPULARITY, only=["resume"])
+    assert str(error.value) == f"model 'Short' fails the check 'resume': {why}"
+    check_model(Short, POPULARITY, only=["resume"], expected_failures={"resume": "it takes a second"})
+
+
+def test_a_state_that_could_not_be_read_back_is_told(monkeypatch):
+    state = _Steps.state
+    monkeypatch.setattr(_Steps, "state", lambda self: state(self) | {"seen": {1, 2}})
+    with pytest.raises(AssertionError, match="tensors, numbers and texts alone, and no set"):
+        check_model("mf", only=["resume"])
+
+
+@pytest.mark.parametrize("part", ["optimizer", "negatives", "dropout", "step"])
+def test_all_of_a_state_is_needed(monkeypatch, part):
+    """A model with dropout, momentum and negatives, of whose state something is left out where it goes on."""
+    restore = _Steps.restore
+
+    def forgetful(self, state):
+        model = build_optimizer(self.config.optimizer, self.model, self.config.lr, self.config.weight_decay)
+        if part == "optimizer":
+            state = state | {"optimizer": model.state()}
+        elif state["within"] is not None:
+            other = {"step": 0, "negatives": torch.Generator().get_state(), "dropout": {"cpu": torch.get_rng_state()}}
+            state = state | {"within": state["within"] | {part: other[part]}}
+        restore(self, state)
+
+    config = NeuMFConfig(dim=2, layers=(8, 4), dropout=0.5)
+    check_model("neumf", config, only=["resume"])
+    monkeypatch.setattr(_Steps, "restore", forgetful)
+    with pytest.raises(AssertionError, match=r"'resume': a training that was stopped at state \d+ of \d+, and one"):
+        check_model("neumf", config, only=["resume"])
 
 
 def test_the_canary_sings_for_each_split_that_hands_test_rows_over(monkeypatch):

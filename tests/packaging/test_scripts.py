@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,18 +100,29 @@ def fake_audit(folder, program):
         ("print('torch 2.13.0 CVE-1'); sys.exit(1)", 1, "torch 2.13.0 CVE-1"),
         ("print('usage: no such flag', file=sys.stderr); sys.exit(2)", 1, "usage: no such flag"),
         ("print('No known vulnerabilities found', file=sys.stderr)", 0, "No known vulnerabilities found"),
+        (
+            "print(2 * 'Dependency could not be audited\\n')",
+            0,
+            "not audited: 2 of {n_pins} packages, which whoever was asked does not know.",
+        ),
+        (
+            "print({n_pins} * 'Dependency could not be audited\\n')",
+            0,
+            "not audited: whoever was asked knows none of the {n_pins} packages. Nothing is known about",
+        ),
     ],
 )
 def test_the_audit_fails_on_what_is_known_and_not_for_want_of_a_network(checkout, tmp_path, program, code, said):
     wheels = tmp_path / "wheels"
+    n_pins = (ROOT / "constraints.txt").read_text().count("==")
     if program is None:
         wheels.mkdir()
     else:
-        fake_audit(wheels, program)
+        fake_audit(wheels, program.format(n_pins=n_pins))
     environment = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
     ended = call("scripts/audit", checkout, PYTHON=sys.executable, **environment)
     assert ended.returncode == code, ended.stdout + ended.stderr
-    assert said in ended.stdout + ended.stderr
+    assert said.format(n_pins=n_pins) in ended.stdout + ended.stderr
 
 
 APT = """#!/usr/bin/env bash
@@ -161,3 +174,16 @@ def test_a_browser_that_cannot_be_had_is_told(machine):
         f"E: no such package\n{SKIPPED}{reason}{BY_HAND}",
         ["--quiet update"],
     )
+
+
+def test_the_lock_has_a_checksum_for_each_pinned_version():
+    """After a change of constraints.txt: scripts/lock."""
+    pins = [line.partition(";")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
+    locked = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"\S+==\S+ --hash=sha256:[0-9a-f]{64}", line) for line in locked)
+
+    def normal(pin):
+        name, _, version = pin.partition("==")
+        return canonicalize_name(name), version.strip()
+
+    assert sorted(map(normal, pins)) == sorted(normal(line.partition(" ")[0]) for line in locked)

@@ -119,6 +119,12 @@ def test_reasons_of_a_bad_archive(tmp_path):
     assert reason(url(page)) == (
         "is not a sound zip archive (File is not a zip file; it begins with b'<!DOCTYPE html><')."
     )
+    # A name that says it is UTF-8, and is not.
+    directory, utf_8 = b"PK\x01\x02\x14\x03\x14\x00\x00", b"\x08"
+    content = good_archive(tmp_path).read_bytes().replace(b"toy/b.txt", b"toy/\x80.txt")
+    odd = tmp_path / "odd.zip"
+    odd.write_bytes(content.replace(directory + b"\x00", directory + utf_8))
+    assert reason(url(odd)).startswith("is a damaged zip archive ('utf-8' codec can't decode byte 0x80")
     half = tmp_path / "half.zip"
     half.write_bytes(good_archive(tmp_path).read_bytes()[:60])
     assert reason(url(half)).startswith("is not a sound zip archive (File is not a zip file; it begins with b'PK")

@@ -6,6 +6,7 @@ of a training and of a write is tested in ``test_checkpoints.py``; ``scripts/kil
 
 import hashlib
 import json
+import os
 import re
 import resource
 import signal
@@ -80,8 +81,9 @@ def content(folder):
 
 
 def test_case_41_loss_that_is_not_finite(tmp_path):
-    """The loss becomes NaN or infinite. -> Training stops at once with epoch, step and learning rate, status
-    `diverged`, exit code 3; the last good state is kept."""
+    """The loss becomes NaN or infinite. -> Training stops within 64 steps, naming epoch, step, learning rate and the
+    ids of the batch (compiled loops: after the epoch, naming it), status `diverged`, exit code 3; the last good state
+    is kept."""
     diverging = {"model": {"name": "mf", "loss": "mse"}, "trainer": {"optimizer": "sgd", "lr": 1e30, "batch_size": 32}}
     config = resolve({**SMALL, **diverging}).config
     with pytest.raises(DivergedError):
@@ -89,8 +91,8 @@ def test_case_41_loss_that_is_not_finite(tmp_path):
     result = read_json(tmp_path / "result.json")
     assert result["status"] == "diverged"
     assert re.fullmatch(
-        r"the loss of MF is no longer finite in epoch 1, by step \d+ of 7 \(lr 1e\+30\)\. Lower trainer\.lr, or set "
-        r"trainer\.clip_norm=1\.",
+        r"the loss of MF is no longer finite in epoch 1, in step \d of 7 \(lr 1e\+30\), whose pairs are "
+        r"(\('u\d+', 'i\d+'\), ){4}\('u\d+', 'i\d+'\) and \d+ more\. Lower trainer\.lr, or set trainer\.clip_norm=1\.",
         result["error"]["message"],
     )
     with pytest.raises(RunError) as error:
@@ -118,7 +120,7 @@ def test_case_41_the_last_good_state_is_kept(tmp_path, untouched_registries):
                     model.item.weight.data.fill_(torch.inf)
             return super().sample(users, positives, generator)
 
-    with pytest.raises(DivergedError, match="in epoch 2, by step 3 of 7"):
+    with pytest.raises(DivergedError, match="in epoch 2, in step 3 of 7"):
         run(config_of(negatives="breaking", checkpoint_seconds=0), tmp_path, progress=False)
     state = read_state(tmp_path).state
     assert (len(state.curve), state.engine["within"]["step"]) == (1, 2)
@@ -245,11 +247,12 @@ def test_case_43_folder_that_is_gone_while_training(tmp_path, untouched_registri
 # 44
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_case_44_the_first_signal_ends_the_run_after_its_step(tmp_path, stopping, number):
-    """SIGINT or SIGTERM. -> The step is finished, the state kept, the status is `interrupted`, the exit code 130 or
-    143, and the message says what to type; a second signal ends it at once."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """SIGINT, SIGTERM or SIGUSR1, to a run or to a sweep with workers. -> The step is finished, the state kept, the
+    status is `interrupted`, the exit code 130 (SIGINT) or 143, and the message says what to type; a second signal ends
+    it at once. SIGUSR1 is left to a launcher that answers it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     config = interrupted(tmp_path, stopping, number=number)
     assert {number: signal.getsignal(number) for number in before} == before
     result = read_json(tmp_path / "result.json")
@@ -264,7 +267,7 @@ def test_case_44_the_first_signal_ends_the_run_after_its_step(tmp_path, stopping
     assert {path.name for path in tmp_path.glob("*.pt")} == {"checkpoint.pt"}
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 143)])
 def test_case_44_exit_codes_and_what_to_type(command, stopping, number, code):
     stopping(10, number)
     words = ("model=mf", "negatives=stopping", *(f"trainer.{key}={value}" for key, value in TRAINER.items()))
@@ -343,6 +346,63 @@ def test_case_44_from_outside(tmp_path):
     assert "to go on: recbench run --resume mine\n" in rest
     assert read_json(tmp_path / "mine" / "result.json")["status"] == "interrupted"
     assert len(read_state(tmp_path / "mine").state.curve) > 1
+
+
+WAITING = '''
+import sys
+import time
+from pathlib import Path
+from recbench import negatives
+from recbench.negatives.uniform import Uniform, UniformConfig
+
+class WaitingConfig(UniformConfig):
+    """As uniform."""
+
+@negatives.register("waiting", config=WaitingConfig)
+class Waiting(Uniform):
+    """Waits, in its tenth step, for somebody to stop the run."""
+
+    left = 10
+
+    def sample(self, users, positives, generator):
+        type(self).left -= 1
+        if type(self).left == 0 and not Path("asked").exists():
+            print("training", file=sys.stderr, flush=True)
+            while not Path("asked").exists():
+                time.sleep(0.01)
+        return super().sample(users, positives, generator)
+'''
+
+
+def test_case_44_a_sweep_with_workers_keeps_the_state_of_each(tmp_path, command):
+    """A Ctrl-C reaches the whole group of processes, and the workers a second time from the first of them."""
+    (tmp_path / "waiting.py").write_text(WAITING)
+    words = ["--plugin", "waiting", *WORDS, "model=mf", "negatives=waiting", "tracking.tensorboard=false"]
+    words += ["trainer.epochs=4", "trainer.batch_size=32", "trainer.patience=null"]
+    sweep = [sys.executable, "-m", "recbench", "run", "-m", *words, "seed=1,2,3", "hydra.sweep.dir=sweep"]
+    sweep += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "threads=1"]
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(sweep, cwd=tmp_path, start_new_session=True, **pipes) as process:
+        for awaited in ("training\n", "training\n"):
+            assert awaited in process.stderr
+        os.killpg(process.pid, signal.SIGINT)
+        assert any(line.startswith("stopping: ") for line in process.stderr)
+        Path("asked").touch()
+        rest = process.stderr.read()
+        assert process.wait() == 130, rest
+    assert rest == "interrupted; what is done so far is in sweep; typed again, the command goes on\n"
+    folders = {read_json(path)["seed"]: path.parent for path in Path("sweep").rglob("result.json")}
+    assert sorted(folders) == [1, 2] and len(list(Path("sweep").glob("*/"))) == 2, "the third was not begun"
+    for folder in folders.values():
+        assert read_json(folder / "result.json")["status"] == "interrupted"
+        assert read_state(folder).state.engine["within"]["step"] == 3, "step 10 of 7 an epoch"
+
+    done = subprocess.run(sweep, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list(Path("sweep").rglob("result.json"))) == 3
+    assert command("run", "-q", *words, "seed=2", "hydra.run.dir=whole").code == 0
+    assert read_json(folders[2] / "result.json")["resumed"] == 1
+    assert content(folders[2]) == content(Path("whole"))
 
 
 def test_case_44_in_a_thread_signals_are_left_alone(tmp_path):
@@ -563,6 +623,15 @@ def test_checkpoints_change_no_bit_of_a_run(tmp_path):
     run(config_of(), folders["usual"], progress=False)
     run(config_of(checkpoint_seconds=0), folders["often"], progress=False)
     assert content(folders["usual"]) == content(folders["often"])
+
+
+def test_the_order_of_a_sweep_changes_no_bit(command):
+    found = []
+    for models in ("mf,item_knn", "item_knn,mf"):
+        words = [*WORDS, f"model={models}", "trainer.epochs=2", "tracking.tensorboard=false"]
+        assert command("run", "-m", "-q", *words, f"hydra.sweep.dir={models[:2]}").code == 0
+        found.append({path.parent.name: content(path.parent) for path in Path(models[:2]).rglob("result.json")})
+    assert len(found[0]) == 2 and found[0] == found[1]
 
 
 def test_no_point_is_there_twice_after_a_resume(tmp_path, stopping):

@@ -326,3 +326,13 @@ def test_a_checkpoint_whose_pickle_ends_early_is_refused(tmp_path):
     with_checksum(path)
     with pytest.raises(RunError, match="is refused: it is no checkpoint of plain tensors"):
         load_checkpoint(tmp_path, "mf", TRAIN)
+
+
+def test_a_checkpoint_that_points_before_its_beginning_cannot_be_read(tmp_path):
+    """It begins as an archive, and ends with offsets that lead nowhere."""
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(b"PK\x03\x04" + b"9" * 5_000)
+    with_checksum(path)
+    with pytest.raises(RunError) as error:
+        load_checkpoint(tmp_path, "mf", TRAIN)
+    assert str(error.value) == f"{path}: cannot be read (Invalid argument)."

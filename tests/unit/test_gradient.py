@@ -10,6 +10,7 @@ from torch import nn
 from recbench import models, negatives, splits, trainers
 from recbench.data import Interactions
 from recbench.errors import ConfigError, DivergedError
+from recbench.negatives.uniform import Uniform, UniformConfig
 from recbench.randomness import generator
 from recbench.trainers.optimizers import Optimizer, RowwiseAdagrad, build_optimizer
 
@@ -263,18 +264,47 @@ def test_losses_and_negatives_are_axes(negative, loss):
 def test_a_loss_that_is_not_finite_stops_and_says_where():
     with pytest.raises(DivergedError) as error:
         fitted(split(), model_options={"loss": "mse"}, negative=None, optimizer="sgd", lr=1e30)
-    assert str(error.value).startswith("the loss of MF is no longer finite in epoch 1, by step ")
-    assert str(error.value).endswith("(lr 1e+30). Lower trainer.lr, or set trainer.clip_norm=1.")
+    assert str(error.value).startswith("the loss of MF is no longer finite in epoch 1, in step ")
+    assert str(error.value).endswith(". Lower trainer.lr, or set trainer.clip_norm=1.")
+
+
+@pytest.mark.parametrize("bad", [1, 3, 64, 65, 70])
+def test_the_step_and_the_pairs_of_a_loss_that_is_not_finite_are_named(bad):
+    """The one that was it, of the 64 between two looks; one pair a step, so that the order is that of the shuffle."""
+    train = split().train
+    steps = [0]
+
+    class Breaking(Uniform):
+        """Breaks one step, by an item that is scored as NaN from then on."""
+
+        def sample(self, users, positives, generator):
+            steps[0] += 1
+            if steps[0] == bad:
+                model.item.weight.data.fill_(torch.nan)
+            return super().sample(users, positives, generator)
+
+    model = models.build("mf", train, dim=2)
+    trainer = trainers.build("gradient", epochs=1, batch_size=1, optimizer="sgd", lr=0.01)
+    with pytest.raises(DivergedError) as error:
+        trainer.fit(model, split(), negatives=Breaking(UniformConfig(), train), backend="torch")
+    order = torch.randperm(len(train), generator=generator(0, "shuffle", 1))
+    user, item = train.users[order[bad - 1]], train.items[order[bad - 1]]
+    pair = (train.user_vocabulary.ids[user], train.item_vocabulary.ids[item])
+    assert str(error.value) == (
+        f"the loss of MF is no longer finite in epoch 1, in step {bad} of {len(train)} (lr 0.01), whose pairs are "
+        f"{pair}. Lower trainer.lr, or set trainer.clip_norm=1."
+    )
 
 
 def test_parameters_that_are_not_finite_stop_too():
     """One step an epoch: the loss before it is finite, what it leaves is not."""
     with pytest.raises(DivergedError) as error:
         fitted(split(), model_options={"reg": 1e3}, optimizer="sgd", lr=1e38, batch_size=10_000)
-    assert str(error.value) == (
-        "a parameter of MF is no longer finite in epoch 1, by step 1 of 1 (lr 1e+38). "
-        "Lower trainer.lr, or set trainer.clip_norm=1."
+    assert str(error.value).startswith(
+        "a parameter of MF is no longer finite in epoch 1, by step 1 of 1 (lr 1e+38), whose pairs are ('"
     )
+    n_pairs = len(split().train)
+    assert str(error.value).endswith(f" and {n_pairs - 5} more. Lower trainer.lr, or set trainer.clip_norm=1.")
 
 
 def test_errors_say_what_to_write():

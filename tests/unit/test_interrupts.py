@@ -13,7 +13,10 @@ def send(number):
     os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+ERRORS = [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated), (signal.SIGUSR1, Terminated)]
+
+
+@pytest.mark.parametrize(("number", "error"), ERRORS)
 def test_a_signal_stops_at_once_unless_it_is_told_to_wait(number, error):
     interrupts = Interrupts()
     passed = []
@@ -30,7 +33,7 @@ def test_a_signal_stops_at_once_unless_it_is_told_to_wait(number, error):
         pytest.fail("was to stop")
 
 
-@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_second_signal_never_waits(second):
     interrupts = Interrupts()
     with pytest.raises(KeyboardInterrupt), interrupts.caught(), interrupts.postponed():
@@ -63,6 +66,41 @@ def test_a_signal_that_is_ignored_stays_so():
             assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_sigusr1_is_left_to_whoever_answers_it_and_not_to_an_outer_one_of_ours():
+    heard = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+    try:
+        with Interrupts().caught():
+            send(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert heard == [signal.SIGUSR1]
+    inner = Interrupts()
+    with Interrupts().caught(), inner.caught(), inner.postponed():
+        send(signal.SIGUSR1)
+        assert inner.asked
+
+
+def test_once_is_once_inside_too():
+    """As in a worker: what comes after the first does not break off the keeping of the state."""
+    outer, inner, kept = Interrupts(once=True), Interrupts(), []
+    with outer.postponed(), outer.caught():
+        with pytest.raises(KeyboardInterrupt) as raised, inner.caught():
+            try:
+                send(signal.SIGINT)
+            finally:
+                send(signal.SIGINT)
+                send(signal.SIGTERM)
+                kept.append("state")
+        assert type(raised.value) is KeyboardInterrupt and kept
+        assert not outer.asked
+        send(signal.SIGTERM)
+        assert outer.asked
+        next_one = Interrupts()
+        with pytest.raises(Terminated), next_one.caught():
+            next_one.stop_if_asked()
 
 
 def test_outside_the_main_thread_nothing_changes():

@@ -38,6 +38,7 @@ def measured(problem, names=NAMES + OF_LISTS):
 def assert_same(one, other, order=slice(None)):
     """Check that all values are the same, those of users put into ``order``."""
     assert one.values == pytest.approx(other.values, abs=1e-12)
+    assert one.tie_rate == pytest.approx(other.tie_rate, abs=1e-12)
     for name, values in one.per_user.items():
         torch.testing.assert_close(values, other.per_user[name][order], rtol=0, atol=1e-12, equal_nan=True)
 

@@ -499,6 +499,20 @@ def test_case_39_another_error_of_the_model_is_not_taken_for_it():
     assert model.asked == [300]
 
 
+def test_case_39_ratings_are_predicted_a_block_at_a_time(monkeypatch):
+    model = {"name": "mf", "loss": "mse"}
+    outcome = run(resolve({"dataset": "planted", "model": model, "trainer": {"epochs": 1}, "threads": 1}).config)
+    asked, predict = [], outcome.model.predict
+    monkeypatch.setattr(outcome.model, "predict", lambda *pairs: asked.append(len(pairs[0])) or predict(*pairs))
+    config = EvaluationConfig(metrics=("rmse", "mae"))
+    whole = evaluate(outcome.model, outcome.split, "test", config).values
+    n_pairs = len(outcome.split.test.target.items)
+    assert asked == [n_pairs]
+    monkeypatch.setattr("recbench.evaluation._PAIRS_AT_ONCE", n_pairs - 1)
+    assert evaluate(outcome.model, outcome.split, "test", config).values == whole
+    assert asked[1:] == [n_pairs - 1, 1]
+
+
 # 40: rounding
 
 
