@@ -42,6 +42,7 @@ _INDIFFERENT = frozenset(
         "checkpoint_seconds",
         "experiment",
         "published",
+        "tuning",
         "evaluation.same_item",
     }
 )
@@ -239,9 +240,9 @@ def _candidates(result: Result) -> tuple[str | None, str]:
 
 def _options(result: Result) -> dict[str, Any]:
     """Return the options that make a configuration, flat; of paths only whether they are given."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, Any] = {"fit_on": result["config"].get("fit_on", "train")}
     for part, value in result["config"].items():
-        if part not in _INDIFFERENT:
+        if part not in _INDIFFERENT and part != "fit_on":
             flat |= {f"{part}.{key}": inner for key, inner in value.items()} if value is not None else {}
     return {
         key: value is not None if _is_path(key) else value for key, value in flat.items() if key not in _INDIFFERENT

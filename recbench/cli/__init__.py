@@ -6,12 +6,18 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import recbench
 from recbench.errors import ConfigError, DataError, NonFiniteScoresError, RunError, StorageError
 from recbench.interrupts import Terminated
 from recbench.options import did_you_mean
 from recbench.text import printable_lines
+
+# Hydra takes a sweeper from the package hydra_plugins alone; ours is found here by every process that unpickles a job.
+_PLUGINS = str(Path(__file__).resolve().parents[1] / "_plugins")
+if _PLUGINS not in sys.path:
+    sys.path.append(_PLUGINS)
 
 COMMANDS = {
     "run": ("run", "run one experiment, or with -m a sweep"),

@@ -27,9 +27,10 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 import recbench
-from recbench.cli import Mistakes
+from recbench.cli import Mistakes, spaces
 from recbench.cli.overrides import CONFIG, MAX_JOBS, Overrides, typed
-from recbench.cli.task import plain_values
+from recbench.cli.search_plan import drafts, searches_of, sweep_options, trials_at_once
+from recbench.cli.task import job_name, plain_values
 from recbench.cli.trust import refuse_code
 from recbench.configuration import AUTO, PARTS, PLAIN, Resolved, Settings, resolve
 from recbench.errors import ConfigError
@@ -37,9 +38,12 @@ from recbench.models import registry as models
 from recbench.options import Config
 from recbench.repeat import written
 from recbench.resources import available_cores
-from recbench.sweep import SweepConfig
+from recbench.search.asking import import_optuna
+from recbench.search.record import Search
+from recbench.sweep import SweepConfig, allowance
 
 _BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
+_SEARCH_SWEEPER = "hydra_plugins.recbench_search.SearchSweeper"
 _DEFAULTS_DEPEND_ON_MODEL = ("trainer", "negatives")
 
 
@@ -65,8 +69,9 @@ class Plan:
     Attributes:
         overrides: What Hydra is given, complete.
         folder: Of the single run, or of the sweep.
-        jobs: In the order in which they run.
+        jobs: In the order in which they run; of searches the first trial of each.
         sweep: Options of the sweep itself; the defaults for a single run.
+        searches: Where it is no grid: what is searched for.
     """
 
     multirun: bool
@@ -74,6 +79,7 @@ class Plan:
     folder: Path
     jobs: tuple[Job, ...]
     sweep: SweepConfig = SweepConfig()
+    searches: tuple[Search, ...] = ()
 
 
 @contextmanager
@@ -176,13 +182,15 @@ def _sweep(
     numbered: bool,
     progress: bool,
 ) -> Plan:
-    if base.hydra.sweeper["_target_"] != _BASIC_SWEEPER:
-        raise ConfigError("hydra/sweeper: 'basic' is the one whose jobs can be checked before the first one starts.")
+    sweeper = base.hydra.sweeper["_target_"]
+    if sweeper not in (_BASIC_SWEEPER, _SEARCH_SWEEPER):
+        raise ConfigError("hydra/sweeper: 'basic' and 'search' are those whose jobs can be checked before they start.")
     if base.hydra.sweeper.params:
         params, mistakes = reader.read(f"{key}={values}" for key, values in base.hydra.sweeper.params.items())
         if mistakes:
             raise Mistakes(mistakes)
-        overrides = [*params, *overrides]
+        keys = {override.key_or_group for override in overrides}
+        overrides = [*(param for param in params if param.key_or_group not in keys), *overrides]
         base = _compose(hydra, _words(overrides), RunMode.MULTIRUN)
     folder = Path(OmegaConf.select(base, "hydra.sweep.dir"))
     hydra_words = [
@@ -192,6 +200,11 @@ def _sweep(
         "hydra.mode=MULTIRUN",
     ]
     task = [override for override in overrides if not override.is_hydra_override()]
+    options, mistakes = sweep_options(base)
+    if sweeper == _SEARCH_SWEEPER or options.space is not None or any(map(spaces.is_interval, task)):
+        if sweeper != _SEARCH_SWEEPER:
+            hydra_words.append("hydra/sweeper=search")
+        return _search(hydra, reader, hydra_words, task, folder, options)
     _refuse_too_many(task)
     (jobs,) = BasicSweeper.split_arguments(task, None)
     task_words = _words(task)
@@ -212,7 +225,6 @@ def _sweep(
             composed.hydra.job.num = composed.hydra.job.id = number
         values.append(_values(composed))
         folders.append(_folder(composed, values[-1]))
-    options, mistakes = _sweep_options(base)
     checked = _checked(values, task, numbered=numbered, mistakes=mistakes)
     return Plan(
         True,
@@ -227,14 +239,39 @@ def _sweep(
     )
 
 
-def _sweep_options(base: DictConfig) -> tuple[SweepConfig, list[str]]:
-    """Return the options of the sweep itself, and the mistakes in them, which leave the defaults."""
-    values = OmegaConf.to_container(base.sweep, resolve=True)
-    assert isinstance(values, dict)
-    try:
-        return SweepConfig.from_mapping({str(key): value for key, value in values.items()}, "the sweep"), []
-    except ConfigError as error:
-        return SweepConfig(), [str(error)]
+def _search(
+    hydra: Hydra,
+    reader: Overrides,
+    hydra_words: Sequence[str],
+    task: Sequence[Override],
+    folder: Path,
+    options: SweepConfig,
+) -> Plan:
+    """Return the plan of the searches that ``task`` asks for."""
+
+    def compose(words: Sequence[str]) -> DictConfig:
+        return _compose(hydra, [*hydra_words, *words], RunMode.RUN)
+
+    def values(composed: DictConfig) -> dict[str, Any]:
+        plain, at_once = _values(composed), trials_at_once(composed)
+        if plain.get("threads") is None:
+            plain["threads"] = threads_each(allowance(options.budget)[0] or at_once, at_once, available_cores())
+        return plain
+
+    import_optuna()
+    _refuse_too_many(override for override in task if not spaces.is_range(override))
+    drafted, mistakes = drafts(reader, task, compose, values)
+    first = _checked([draft.given for draft in drafted], task, numbered=True, mistakes=mistakes)
+    searches = searches_of(drafted, first, options)
+    # What is searched is remembered in the folder; what Hydra is told beside is for the sweep as a whole.
+    told = [override for override in task if override.key_or_group in ("experiment", "sweep")]
+    words = [*_words(override for override in told if not override.is_sweep_override())]
+    words += [f"++sweep.batch={written(options.batch)}", f"++sweep.fail_fast={written(options.fail_fast)}"]
+    jobs = []
+    for search in searches:
+        config = search.config({})
+        jobs.append(Job((f"model={search.model}",), folder / job_name(config), Resolved(config)))
+    return Plan(True, (*hydra_words, *words), folder, tuple(jobs), options, searches)
 
 
 def _refuse_too_many(overrides: Iterable[Override]) -> None:

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from hydra._internal.hydra import Hydra
 from recbench import compare, plugins
 from recbench.cli.arguments import Parser
 from recbench.cli.composition import Job, Plan, conf_dir, hydra_session, hydra_words, make_plan
+from recbench.cli import search_report
 from recbench.cli.overrides import CONFIG
+from recbench.cli.searching import begun
 from recbench.cli.task import RESUMABLE, JobEnd, run_in, run_job, status_of, why_not_done, why_not_resumed
 from recbench.configuration import Resolved, resolve
 from recbench.errors import ConfigError, RunError
@@ -67,11 +69,13 @@ def main(arguments: Sequence[str]) -> int:
         plan = make_plan(session, given.overrides, multirun=given.multirun, progress=not given.quiet)
         _warn_of_what_has_no_effect(plan)
         if given.dry_run:
-            _show(plan)
+            search_report.show(plan.folder, plan.searches) if plan.searches else _show(plan)
             return 0
         if not plan.multirun:
             _refuse_occupied(plan.folder)
         ends = launch(session, plan, given)
+    if plan.searches:
+        return search_report.summarise(plan.folder)
     if plan.multirun:
         _summarise_sweep(plan, ends)
     else:
@@ -123,12 +127,20 @@ def launch(session: Hydra, plan: Plan, given: argparse.Namespace) -> list[JobEnd
         try:
             if not plan.multirun:
                 return [session.run(CONFIG, task, list(plan.overrides)).return_value]
-            batches = session.multirun(CONFIG, task, list(plan.overrides))
+            with _begun(plan):
+                batches = session.multirun(CONFIG, task, list(plan.overrides))
             return [job.return_value for batch in batches for job in batch]
         except KeyboardInterrupt:
             again = "typed again, the command goes on" if plan.multirun else _how_to_resume(plan.folder)
             print(f"interrupted; what is done so far is in {plan.folder}; {again}", file=sys.stderr)
             raise
+
+
+def _begun(plan: Plan) -> AbstractContextManager[None]:
+    """Let the folder remember what the plan searches for, where it does."""
+    if not plan.searches:
+        return nullcontext()
+    return begun(plan.folder, plan.searches, retry=plan.sweep.retry == "failed")
 
 
 def _resume(given: argparse.Namespace) -> int:

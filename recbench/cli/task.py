@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from recbench import configuration, experiment, plugins, redaction, repeat
 from recbench.configuration import ExperimentConfig, Resolved
 from recbench.datasets import DatasetConfig
-from recbench.errors import ConfigError, DataError, DivergedError, RunError, StorageError
+from recbench.errors import ConfigError, DataError, DivergedError, PrunedError, RunError, StorageError
 from recbench.experiment import Prepared
 from recbench.files import read_json
 from recbench.fingerprints import code_fingerprint
@@ -28,6 +28,7 @@ from recbench.options import Config
 from recbench.report import RESULT, STATUS, read_run
 from recbench.resources import available_cores, resolve_device
 from recbench.resuming import RUN, circumstances, other_circumstances
+from recbench.search.pruning import judge
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class JobEnd:
     """
 
     folder: Path
-    status: Literal["done", "skipped", "failed", "mistake", "diverged"]
+    status: Literal["done", "skipped", "pruned", "failed", "mistake", "diverged"]
     error: str | None = None
 
 
@@ -119,6 +120,7 @@ def run_in(folder: Path, resolved: Resolved, *, progress: bool, resume: bool = F
             not_applicable=resolved.not_applicable,
             progress=progress,
             resume=resume,
+            hopeless=judge(folder),
         )
     except StorageError as error:
         return JobEnd(folder, "failed", str(error))
@@ -126,6 +128,8 @@ def run_in(folder: Path, resolved: Resolved, *, progress: bool, resume: bool = F
         return JobEnd(folder, "mistake", str(error))
     except DivergedError as error:
         return JobEnd(folder, "diverged", str(error))
+    except PrunedError:
+        return JobEnd(folder, "pruned")
     except Exception as error:  # The border of a job: it is shown and recorded, and the others of the sweep go on.
         traceback.print_exc()
         return JobEnd(folder, "failed", f"{type(error).__name__}: {error}".partition("\n")[0])
@@ -133,9 +137,9 @@ def run_in(folder: Path, resolved: Resolved, *, progress: bool, resume: bool = F
     return JobEnd(folder, "done")
 
 
-def _data_of(config: ExperimentConfig) -> tuple[Config, ...]:
+def _data_of(config: ExperimentConfig) -> tuple[Config | str, ...]:
     """Return the options that the data depends on."""
-    return config.dataset, config.split, config.evaluation
+    return config.dataset, config.split, config.evaluation, config.settings.fit_on
 
 
 def _hold(config: ExperimentConfig, prepared: Prepared) -> None:
