@@ -29,7 +29,7 @@ from tqdm import tqdm
 import recbench
 from recbench.cli import Mistakes, spaces
 from recbench.cli.overrides import CONFIG, MAX_JOBS, Overrides, typed
-from recbench.cli.search_plan import drafts, searches_of, sweep_options, trials_at_once
+from recbench.cli.search_plan import drafts, mistakes_in, searches_of, sweep_options, trials_at_once
 from recbench.cli.task import job_name, plain_values
 from recbench.cli.trust import refuse_code
 from recbench.configuration import AUTO, PARTS, PLAIN, Resolved, Settings, resolve
@@ -165,6 +165,8 @@ def hydra_words(hydra: Hydra, words: Sequence[str]) -> list[str]:
 def _single(hydra: Hydra, overrides: Sequence[Override]) -> Plan:
     words = _words(overrides)
     composed = _compose(hydra, words, RunMode.RUN)
+    if composed.sweep.space is not None:
+        raise ConfigError("sweep: is a search, of many runs, and this is a single one: add -m, or leave sweep out.")
     (resolved,) = _checked([_values(composed)], overrides, numbered=False)
     folder = Path(OmegaConf.select(composed, "hydra.run.dir"))
     # What Hydra is told is what was checked, although the time passes and the random part is drawn.
@@ -261,7 +263,13 @@ def _search(
     import_optuna()
     _refuse_too_many(override for override in task if not spaces.is_range(override))
     drafted, mistakes = drafts(reader, task, compose, values)
-    first = _checked([draft.given for draft in drafted], task, numbered=True, mistakes=mistakes)
+    try:
+        first = _checked([draft.given for draft in drafted], task, numbered=True)
+    except Mistakes as error:
+        raise Mistakes([*mistakes, *error.mistakes]) from None
+    mistakes += mistakes_in(drafted, first)
+    if mistakes:
+        raise Mistakes(mistakes)
     searches = searches_of(drafted, first, options)
     # What is searched is remembered in the folder; what Hydra is told beside is for the sweep as a whole.
     told = [override for override in task if override.key_or_group in ("experiment", "sweep")]

@@ -84,23 +84,25 @@ def drafts(
     return found, list(dict.fromkeys(mistakes))
 
 
-def searches_of(drafted: Sequence[Draft], resolved: Iterable[Resolved], options: SweepConfig) -> tuple[Search, ...]:
-    """Return the searches, each with the configuration of its first trial in ``resolved``.
+def mistakes_in(drafted: Sequence[Draft], first: Sequence[Resolved]) -> list[str]:
+    """Return what is wrong with the spaces, and with searching at all, given the first trial of each search."""
+    mistakes = []
+    for draft, resolved in zip(drafted, first):
+        mistakes += _why_not_searched(resolved.config)
+        mistakes += spaces.mistakes_at_the_ends(draft.given, draft.space, several_models=_several(drafted))
+    return list(dict.fromkeys(mistakes))
 
-    In searches over several models an option that one of them lacks is not searched over there.
 
-    Raises:
-        ConfigError: With all that is wrong with the spaces.
+def searches_of(drafted: Sequence[Draft], first: Sequence[Resolved], options: SweepConfig) -> tuple[Search, ...]:
+    """Return the searches, given the first trial of each.
+
+    In searches over several models, an option that does not apply to one of them is not searched over there.
     """
-    several = len({str(draft.given["model"]["name"]) for draft in drafted}) > 1
-    mistakes: list[str] = []
     found = []
-    for draft, first in zip(drafted, resolved):
-        space, config = draft.space, first.config
-        if several:
+    for draft, resolved in zip(drafted, first):
+        space, config = draft.space, resolved.config
+        if _several(drafted):
             space = {key: space[key] for key in options_in(config.to_dict(), space)}
-        mistakes += _why_not_searched(config)
-        mistakes += spaces.mistakes_at_the_ends(draft.given, space, several_models=several)
         found.append(
             Search(
                 model=str(draft.given["model"]["name"]),
@@ -110,8 +112,6 @@ def searches_of(drafted: Sequence[Draft], resolved: Iterable[Resolved], options:
                 **{name: getattr(options, name) for name in ("budget", "seeds", "sampler", "sampler_seed", "prune")},
             )
         )
-    if mistakes:
-        raise ConfigError("\n".join(dict.fromkeys(mistakes)))
     return tuple(found)
 
 
@@ -123,10 +123,14 @@ def trials_at_once(composed: DictConfig) -> int:
     return max(1, 1 if n_jobs is None else n_jobs if n_jobs > 0 else available_cores() + 1 + n_jobs)
 
 
+def _several(drafted: Iterable[Draft]) -> bool:
+    return len({str(draft.given["model"]["name"]) for draft in drafted}) > 1
+
+
 def _why_not_searched(config: ExperimentConfig) -> list[str]:
     splitter = cast(type[Splitter], splits.entry_of(config.split).target)
     if config.settings.fit_on != "train" or not splitter.may_validate(config.split):
-        return ["a search goes by validation, and there is no such part here; choose another split, or fit_on=train."]
+        return ["a search goes by validation, and there is none here; choose another split, or leave fit_on alone."]
     if getattr(config.trainer, "selection", None) == "test":
         return ["trainer.selection = 'test': a search never looks at the test part; use 'valid'."]
     return []

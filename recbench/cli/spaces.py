@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 
-from recbench.cli.overrides import Overrides
+from recbench.cli.overrides import Overrides, typed
 from recbench.configuration import resolve
 from recbench.errors import ConfigError
 from recbench.search.space import Choice, Domain, Interval, Space, with_options
@@ -66,14 +66,14 @@ def _add(space: dict[str, Domain], mistakes: list[str], key: str, override: Over
     part, _, option = key.partition(".")
     if part not in _SEARCHED or (not option and part != "negatives"):
         mistakes.append(
-            f"{override.input_line}: a search is over options of the model, the trainer and the negatives; of others "
+            f"{_typed(override)}: a search is over options of the model, the trainer and the negatives; of others "
             "give one value, or a list, each of whose values gets a search of its own."
         )
         return
     try:
         space[key] = _domain(override)
     except ConfigError as error:
-        mistakes.append(f"{override.input_line}: {error}")
+        mistakes.append(f"{_typed(override)}: {error}")
 
 
 def _domain(override: Override) -> Domain:
@@ -102,6 +102,11 @@ def _interval(value: IntervalSweep) -> Interval:
         "whole": isinstance(value.start, int) and isinstance(value.end, int),
     }
     return Interval.from_mapping(options, "the interval")
+
+
+def _typed(override: Override) -> str:
+    (word,) = typed([str(override.input_line)])
+    return word
 
 
 def _written(domain: Interval) -> str:
