@@ -37,6 +37,7 @@ from recbench.models import registry as models
 from recbench.options import Config
 from recbench.repeat import written
 from recbench.resources import available_cores
+from recbench.sweep import SweepConfig
 
 _BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
 _DEFAULTS_DEPEND_ON_MODEL = ("trainer", "negatives")
@@ -65,12 +66,14 @@ class Plan:
         overrides: What Hydra is given, complete.
         folder: Of the single run, or of the sweep.
         jobs: In the order in which they run.
+        sweep: Options of the sweep itself; the defaults for a single run.
     """
 
     multirun: bool
     overrides: tuple[str, ...]
     folder: Path
     jobs: tuple[Job, ...]
+    sweep: SweepConfig = SweepConfig()
 
 
 @contextmanager
@@ -127,7 +130,7 @@ def make_plan(hydra: Hydra, words: Sequence[str], *, multirun: bool, progress: b
         with _hydra_errors():
             base = _compose(hydra, _words(overrides), RunMode.MULTIRUN)
             several = multirun or base.hydra.mode == RunMode.MULTIRUN
-            _refuse_commas(overrides, several)
+            _refuse_misplaced(overrides, several)
             if several:
                 plan = _sweep(hydra, reader, overrides, base, numbered=not mistakes, progress=progress)
             else:
@@ -209,7 +212,8 @@ def _sweep(
             composed.hydra.job.num = composed.hydra.job.id = number
         values.append(_values(composed))
         folders.append(_folder(composed, values[-1]))
-    checked = _checked(values, task, numbered=numbered)
+    options, mistakes = _sweep_options(base)
+    checked = _checked(values, task, numbered=numbered, mistakes=mistakes)
     return Plan(
         True,
         (*hydra_words, *task_words),
@@ -219,7 +223,18 @@ def _sweep(
             for job, folder, resolved in zip(jobs, folders, checked)
             if folder is not None
         ),
+        options,
     )
+
+
+def _sweep_options(base: DictConfig) -> tuple[SweepConfig, list[str]]:
+    """Return the options of the sweep itself, and the mistakes in them, which leave the defaults."""
+    values = OmegaConf.to_container(base.sweep, resolve=True)
+    assert isinstance(values, dict)
+    try:
+        return SweepConfig.from_mapping({str(key): value for key, value in values.items()}, "the sweep"), []
+    except ConfigError as error:
+        return SweepConfig(), [str(error)]
 
 
 def _refuse_too_many(overrides: Iterable[Override]) -> None:
@@ -257,13 +272,19 @@ def threads_each(n_runs: int, n_jobs: int | None, n_cores: int) -> int | None:
     return max(1, n_cores // at_once) if at_once > 1 else None
 
 
-def _checked(values: Sequence[dict[str, Any]], overrides: Sequence[Override], *, numbered: bool) -> list[Resolved]:
-    """Return the configurations of all jobs, or raise all mistakes of all jobs."""
+def _checked(
+    values: Sequence[dict[str, Any]],
+    overrides: Sequence[Override],
+    *,
+    numbered: bool,
+    mistakes: Sequence[str] = (),
+) -> list[Resolved]:
+    """Return the configurations of all jobs, or raise ``mistakes`` and all those of all jobs."""
     for override in reversed(overrides):
         _put_first(values, override.key_or_group)
     names = [str((job.get("model") or {}).get("name")) for job in values]
     several = len(set(names)) > 1
-    mistakes = _refuse_options_of_other_models(values, names, overrides) if several else []
+    mistakes = [*mistakes, *(_refuse_options_of_other_models(values, names, overrides) if several else [])]
     resolved: list[Resolved] = []
     found: dict[str, list[int]] = {}
     for number, job in enumerate(values, 1):
@@ -331,16 +352,22 @@ def _which(numbers: Sequence[int], total: int) -> str:
     return f"{len(numbers)} of {total} jobs ({shown})"
 
 
-def _refuse_commas(overrides: Sequence[Override], multirun: bool) -> None:
-    """Raise where a value is several, and no sweep was asked for, or none is possible."""
+def _refuse_misplaced(overrides: Sequence[Override], multirun: bool) -> None:
+    """Raise where a value is several or is a sweep's, and no sweep was asked for; or none is possible over it."""
     mistakes = []
     for override in overrides:
-        if not override.is_sweep_override():
-            continue
         key = override.get_key_element().removeprefix("++")
         value = str(override.input_line).partition("=")[2]
-        if override.is_hydra_override():
-            mistakes.append(f"{key}={value}: Hydra's own options cannot be swept over; give one value.")
+        of_sweep = key.startswith("sweep.")
+        if of_sweep and not multirun:
+            mistakes.append(
+                f"{key}={value} is an option of a sweep, and this is a single run: add -m, or leave it out."
+            )
+        if not override.is_sweep_override():
+            continue
+        if override.is_hydra_override() or of_sweep:
+            whose = "the sweep's" if of_sweep else "Hydra's"
+            mistakes.append(f"{key}={value}: {whose} own options cannot be swept over; give one value.")
         elif not multirun:
             mistakes.append(
                 f"{key}={value} is a sweep: add -m to run all its values, or write {key}=[{value}] for a list "
@@ -362,7 +389,8 @@ def _store_parts(complete: bool) -> None:
             every |= options
         if group in _DEFAULTS_DEPEND_ON_MODEL:
             store.store(name=AUTO, group=group, node={"name": AUTO, **every}, provider="recbench")
-    top = {**_defaults(Settings), **{name: _defaults(config) for name, config in PLAIN.items()}}
+    plain = {**PLAIN, "sweep": SweepConfig}
+    top = {**_defaults(Settings), **{name: _defaults(config) for name, config in plain.items()}}
     # experiment=NAME is a group; what was chosen is filled in when the values are read.
     del top["experiment"]
     store.store(name="settings", node=top, provider="recbench")

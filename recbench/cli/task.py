@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 RESUMABLE = ("interrupted", "dead")
 _SLUG_LENGTH = 48
 _TELLING = ("model", "trainer", "negatives", "split")
+_NO_RUNS = ("hydra", "sweep")
+"""Nodes of what Hydra composes that belong to the command, and to none of its runs."""
+
 _prepared: dict[Any, Prepared] = {}
 
 
@@ -222,7 +225,7 @@ def plain_values(composed: DictConfig, hydra: Any = None) -> dict[str, Any]:
     """Return the plain nested values of what Hydra composed, interpolations resolved.
 
     Args:
-        composed: With the node ``hydra``, or without.
+        composed: With the node ``hydra``, or without. The node ``sweep`` is left out: it is no run's.
         hydra: That node, where ``composed`` is without.
 
     Raises:
@@ -230,12 +233,12 @@ def plain_values(composed: DictConfig, hydra: Any = None) -> dict[str, Any]:
     """
     as_written = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(as_written, dict)
-    mistakes = redaction.refused({str(key): value for key, value in as_written.items() if key != "hydra"})
+    mistakes = redaction.refused({str(key): value for key, value in as_written.items() if key not in _NO_RUNS})
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     values: dict[str, Any] = {}
     for key in composed:
-        if key != "hydra":
+        if key not in _NO_RUNS:
             value = composed[key]
             values[str(key)] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     if "experiment" in values:
@@ -281,9 +284,10 @@ def _name_of_composed(*, _root_: DictConfig) -> str:
 
 
 def _sweep_name(*, _root_: DictConfig) -> str:
-    # As typed: what refers to other values is the same word in every job.
-    words = OmegaConf.to_container(_root_.hydra.overrides.task, resolve=False)
-    assert isinstance(words, list)
+    # As typed: what refers to other values is the same word in every job. How failures are dealt with names no sweep.
+    typed = OmegaConf.to_container(_root_.hydra.overrides.task, resolve=False)
+    assert isinstance(typed, list)
+    words = [word for word in typed if not word.lstrip("+").startswith("sweep.")]
     return hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()[:8]
 
 

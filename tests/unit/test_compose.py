@@ -11,6 +11,7 @@ from recbench.configuration import resolve
 from recbench.errors import ConfigError
 from recbench.options import Config
 from recbench.resources import available_cores
+from recbench.sweep import SweepConfig
 
 FILES = sorted(path.relative_to(conf_dir()) for path in conf_dir().rglob("*.yaml"))
 
@@ -121,6 +122,33 @@ def test_a_search_space_in_a_file(plan):
     write("mine/sweep/bad.yaml", "# @package _global_\nhydra:\n  sweeper:\n    params:\n      model: mf,fm\n")
     with pytest.raises(ConfigError, match="no model 'fm'. Did you mean 'mf'?"):
         plan("-m", "sweep=bad", config_dir="mine")
+
+
+def test_options_of_the_sweep_are_no_runs(plan):
+    plain = plan("-m", "seed=0,1")
+    told = plan("-m", "seed=0,1", "sweep.retry=failed", "sweep.fail_fast=true")
+    assert (plain.sweep, told.sweep) == (SweepConfig(), SweepConfig(retry="failed", fail_fast=True))
+    assert told.folder == plain.folder
+    assert [job.folder for job in told.jobs] == [job.folder for job in plain.jobs]
+    assert [job.resolved for job in told.jobs] == [job.resolved for job in plain.jobs]
+    write("mine/sweep/seeds.yaml", "# @package _global_\nsweep:\n  retry: failed\n")
+    assert plan("-m", "sweep=seeds", config_dir="mine").sweep == SweepConfig(retry="failed")
+
+
+def test_mistakes_in_options_of_the_sweep_are_told_with_those_of_its_jobs(plan):
+    with pytest.raises(ConfigError) as told:
+        plan("-m", "seed=0,-1", "sweep.retry=all", "sweep.fail_fats=true")
+    assert str(told.value).splitlines() == [
+        "the sweep cannot be configured:",
+        "  retry = 'all': should be 'none' or 'failed'.",
+        "  fail_fats = True: no such option. Did you mean 'fail_fast'? Known: fail_fast, retry.",
+        "job 2 of 2: the run cannot be configured:",
+        "  seed = -1: should be at least 0.",
+    ]
+    with pytest.raises(ConfigError, match="^sweep.retry=failed is an option of a sweep, and this is a single run: add"):
+        plan("sweep.retry=failed")
+    with pytest.raises(ConfigError, match="^sweep.retry=none,failed: the sweep's own options cannot be swept over; "):
+        plan("-m", "sweep.retry=none,failed")
 
 
 def test_options_without_effect_are_recorded_in_a_sweep_over_models(plan):

@@ -33,6 +33,7 @@ LAYERS = (
         "report",
         "resuming",
         "run_config",
+        "sweep",
         "tracking",
         "environment",
         "fingerprints",
