@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 import recbench
 from recbench.cli import Mistakes, spaces
+from recbench.cli.launchers import threads_of_a_job
 from recbench.cli.overrides import CONFIG, MAX_JOBS, Overrides, typed
 from recbench.cli.search_plan import drafts, mistakes_in, searches_of, sweep_options, trials_at_once
 from recbench.cli.task import job_name, plain_values
@@ -37,10 +38,9 @@ from recbench.errors import ConfigError
 from recbench.models import registry as models
 from recbench.options import Config
 from recbench.repeat import written
-from recbench.resources import available_cores
 from recbench.search.asking import import_optuna
 from recbench.search.record import Search
-from recbench.sweep import SweepConfig, allowance
+from recbench.sweep import SweepConfig
 
 _BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
 _SEARCH_SWEEPER = "hydra_plugins.recbench_search.SearchSweeper"
@@ -211,8 +211,7 @@ def _sweep(
     (jobs,) = BasicSweeper.split_arguments(task, None)
     task_words = _words(task)
     if OmegaConf.select(base, "threads") is None:
-        n_jobs = OmegaConf.select(base, "hydra.launcher.n_jobs")
-        threads = threads_each(len(jobs), n_jobs, available_cores())
+        threads = threads_of_a_job(base.hydra.launcher, len(jobs))
         if threads is not None:
             task_words.append(f"++threads={threads}")
             jobs = [[*job, f"++threads={threads}"] for job in jobs]
@@ -257,7 +256,7 @@ def _search(
     def values(composed: DictConfig) -> dict[str, Any]:
         plain, at_once = _values(composed), trials_at_once(composed)
         if plain.get("threads") is None:
-            plain["threads"] = threads_each(allowance(options.budget)[0] or at_once, at_once, available_cores())
+            plain["threads"] = threads_of_a_job(composed.hydra.launcher, at_once)
         return plain
 
     import_optuna()
@@ -302,19 +301,6 @@ def _folder(composed: DictConfig, values: dict[str, Any]) -> Path | None:
     except ConfigError:
         return None
     return Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)
-
-
-def threads_each(n_runs: int, n_jobs: int | None, n_cores: int) -> int | None:
-    """Return the threads of each of several runs at once; None where they run one after the other.
-
-    Args:
-        n_runs: All runs of the sweep.
-        n_jobs: How many the launcher starts at once: -1 is one a core, -2 one less; None is one.
-        n_cores: What there is to share.
-    """
-    at_once = 1 if n_jobs is None else n_jobs if n_jobs > 0 else n_cores + 1 + n_jobs
-    at_once = min(at_once, n_runs)
-    return max(1, n_cores // at_once) if at_once > 1 else None
 
 
 def _checked(
@@ -434,7 +420,7 @@ def _store_parts(complete: bool) -> None:
             every |= options
         if group in _DEFAULTS_DEPEND_ON_MODEL:
             store.store(name=AUTO, group=group, node={"name": AUTO, **every}, provider="recbench")
-    plain = {**PLAIN, "sweep": SweepConfig}
+    plain: dict[str, type[Config]] = {**PLAIN, "sweep": SweepConfig}
     top = {**_defaults(Settings), **{name: _defaults(config) for name, config in plain.items()}}
     # experiment=NAME is a group; what was chosen is filled in when the values are read.
     del top["experiment"]

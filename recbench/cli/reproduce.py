@@ -221,6 +221,7 @@ def _plan(
                     [
                         f"{_GROUP}={table}/{name}",
                         f"seed={seed}",
+                        "sweep.retry=failed",
                         f"hydra.sweep.dir={written(str(Path(given.folder).absolute() / table))}",
                         *(f"{option}={written(str(job.folder))}" for option, job in start.items()),
                         *words,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import secrets
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +17,13 @@ import hydra
 from hydra._internal.hydra import Hydra
 
 from recbench import compare, plugins
+from recbench.cli import search_report
 from recbench.cli.arguments import Parser
 from recbench.cli.composition import Job, Plan, conf_dir, hydra_session, hydra_words, make_plan
-from recbench.cli import search_report
 from recbench.cli.overrides import CONFIG
 from recbench.cli.searching import begun
-from recbench.cli.task import RESUMABLE, JobEnd, run_in, run_job, status_of, why_not_done, why_not_resumed
+from recbench.cli.standing import standing
+from recbench.cli.task import JobEnd, end_found, run_in, run_job
 from recbench.configuration import Resolved, resolve
 from recbench.errors import ConfigError, RunError
 from recbench.files import read_json
@@ -29,6 +32,9 @@ from recbench.logs import configure_console
 from recbench.repeat import CONFIG_DIR
 from recbench.report import LOG, RESULT, STATUS, read_run
 from recbench.run_config import read_config
+from recbench.text import aligned, printable, shortened
+
+logger = logging.getLogger(__name__)
 
 _EPILOG = """\
 examples:
@@ -47,7 +53,8 @@ A value with commas is a sweep, one in brackets a list. A text with '=', bracket
 English has quotes of its own: 'dataset.interactions="/data/a=b.csv"'. Hydra's own flags --cfg, --resolve, --package,
 --info and --hydra-help do what they do in Hydra.
 """
-EXIT_CODES = {"failed": 1, "mistake": 2, "diverged": 3}
+EXIT_CODES = {"failed": 1, "killed": 1, "unbegun": 1, "mistake": 2, "diverged": 3}
+"""Of a job that ended with an error, by its status; the lowest is the worst."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -80,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
         _summarise_sweep(plan, ends)
     else:
         _summarise_run(ends[0])
-    return min((EXIT_CODES[end.status] for end in ends if end.status in EXIT_CODES), default=0)
+    return min((EXIT_CODES[end.status] for end in ends if end.error is not None), default=0)
 
 
 def _parser() -> Parser:
@@ -90,7 +97,8 @@ def _parser() -> Parser:
         "--multirun",
         "-m",
         action="store_true",
-        help="run a sweep; what is done is skipped, what was interrupted goes on",
+        help="run a sweep; what is done is skipped, what was interrupted goes on, what failed is left alone unless "
+        "sweep.retry=failed",
     )
     parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder, as it was configured")
     parser.add_argument("--dry-run", action="store_true", help="show the jobs and their folders, and run nothing")
@@ -122,7 +130,8 @@ def launch(session: Hydra, plan: Plan, given: argparse.Namespace) -> list[JobEnd
         RunError: The folder cannot be used.
     """
     _make(plan)
-    task = partial(run_job, quiet=given.quiet)
+    stop = plan.folder.absolute() / f".stop-{secrets.token_hex(4)}" if plan.sweep.fail_fast else None
+    task = partial(run_job, quiet=given.quiet, retry=plan.sweep.retry == "failed", stop=stop)
     with plugins.told_to_workers(given.plugin), _told_config_dir(given.config_dir), Interrupts().caught():
         try:
             if not plan.multirun:
@@ -134,6 +143,14 @@ def launch(session: Hydra, plan: Plan, given: argparse.Namespace) -> list[JobEnd
             again = "typed again, the command goes on" if plan.multirun else _how_to_resume(plan.folder)
             print(f"interrupted; what is done so far is in {plan.folder}; {again}", file=sys.stderr)
             raise
+        except Exception as error:  # Other people's launchers may raise anything, as where a worker was killed.
+            if not plan.multirun:
+                raise
+            logger.error("the launcher failed: %s: %s", type(error).__name__, error)
+            return [end_found(job.folder) for job in plan.jobs]
+        finally:
+            if stop is not None:
+                stop.unlink(missing_ok=True)
 
 
 def _begun(plan: Plan) -> AbstractContextManager[None]:
@@ -243,14 +260,19 @@ def _show(plan: Plan) -> None:
         note = ""
         if job.folder in first:
             note = f"  (the same as job {first[job.folder]})"
-        elif why_not_done(job.folder, job.resolved.config) is None:
-            note = "  (done already)"
-        elif status_of(job.folder) in RESUMABLE and why_not_resumed(job.folder, job.resolved.config) is None:
-            note = "  (was interrupted, goes on)"
+        elif plan.multirun:
+            note = _note(job, retry=plan.sweep.retry == "failed")
         first.setdefault(job.folder, number)
         print(f"job {number} of {n_jobs}: {' '.join(job.overrides)}")
         print(f"  folder  {job.folder}{note}")
         print("  " + "  ".join(f"{key} {value}" for key, value in _choices(job).items()))
+
+
+def _note(job: Job, *, retry: bool) -> str:
+    """Return what an earlier attempt at a job of a sweep means for it."""
+    found = standing(job.folder, job.resolved.config, retry=retry)
+    then = {"run": ", runs anew", "resume": ", goes on", "leave": ", is left alone without sweep.retry=failed"}
+    return "" if found.why is None else f"  ({found.why}{then.get(found.action, '')})"
 
 
 def _choices(job: Job) -> dict[str, str]:
@@ -296,13 +318,31 @@ def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
     except RunError as error:
         # Runs on several data sets, for instance: each is good, and there is no one table.
         print(f"no comparison: {error}")
-    last = {end.folder: end for end in ends}
-    bad = [end for end in last.values() if end.error is not None]
-    for end in bad:
-        _say_what_failed(end)
+    last = {end.folder: end for end in ends}.values()
+    bad = [end for end in last if end.error is not None]
     if bad:
-        print(f"{len(bad)} of {len(last)} runs did not end well; typed again, the command runs these.", file=sys.stderr)
+        lines = [(end.status, printable(shortened(_first_line(end))), str(_log(end))) for end in bad]
+        print("\n".join(aligned([("status", "error", "log"), *lines], right=())))
+        unbegun = sum(end.status == "unbegun" and end.error is None for end in last)
+        print(
+            f"{len(bad)} of {len(last)} runs did not end well"
+            + (f", and {unbegun} were not begun" if unbegun else "")
+            + ". Typed again, the command leaves alone what failed, unless with sweep.retry=failed, and runs the rest.",
+            file=sys.stderr,
+        )
     print("\n".join(hints))
+
+
+def _first_line(end: JobEnd) -> str:
+    assert end.error is not None
+    return end.error.partition("\n")[0]
+
+
+def _log(end: JobEnd) -> Path:
+    """Return the log of a job, or its folder where there is none; from the working folder where that holds it."""
+    path = end.folder / LOG if (end.folder / LOG).exists() else end.folder
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _say_what_failed(end: JobEnd) -> None:

@@ -57,8 +57,7 @@ def summarise(folder: Path) -> int:
         print(_head(search))
         print(_table(search))
         if search.winner is not None:
-            config = search.config(search.trials[search.winner].options, tuning=search.tuning().model_dump())
-            print(f"the best: {repeat.command_line(config)}")
+            print(f"the best: {repeat.command_line(search.config(search.trials[search.winner].options))}")
         print()
     _print_winners(folder, searches)
     bad = [trial for search in searches for trial in search.trials if trial.status in _BAD]

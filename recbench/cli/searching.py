@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from hydra.core.utils import JobReturn
@@ -14,11 +15,11 @@ from omegaconf import DictConfig
 
 from recbench import repeat
 from recbench.cli.search_plan import trials_at_once
-from recbench.cli.task import JobEnd, job_name, why_not_done
+from recbench.cli.standing import why_other_result
+from recbench.cli.task import JobEnd, job_name
 from recbench.configuration import ExperimentConfig, resolve
 from recbench.errors import ConfigError, RunError
 from recbench.files import read_json
-from recbench.fingerprints import code_fingerprint
 from recbench.report import RESULT
 from recbench.search.asking import next_options
 from recbench.search.record import WINNERS, Memory, Search, Trial, read_searches, value_of, write_searches
@@ -185,7 +186,8 @@ def final(folder: Path, search: Search, seed: int) -> ExperimentConfig:
 def _ended(trial: Trial, end: JobEnd, monitor: str) -> Trial:
     """Return ``trial`` with how its run ended."""
     path = end.folder / RESULT
-    result = read_json(path) if path.exists() else {"status": "failed", "seconds": {"total": 0.0}}
+    unknown: dict[str, Any] = {"status": "failed", "seconds": {"total": 0.0}}
+    result = read_json(path) if path.exists() else unknown
     status, value, error = result["status"], None, end.error
     if status == "done":
         value = value_of(result["metrics"]["valid"], monitor)
@@ -202,11 +204,8 @@ def _stands(folder: Path, search: Search, trial: Trial, *, retry: bool) -> bool:
     """Return whether what is remembered of a trial that has ended is what its run would come to now."""
     if trial.status in ("failed", "diverged", "mistake"):
         return not (retry and trial.folder)
-    config = search.config(trial.options)
-    if trial.status == "done":
-        return why_not_done(folder / trial.folder, config) is None
-    path = folder / trial.folder / RESULT
-    return path.exists() and read_json(path)["fingerprints"]["code"] == code_fingerprint(config)
+    there = (folder / trial.folder / RESULT).exists()
+    return there and why_other_result(folder / trial.folder, search.config(trial.options)) is None
 
 
 def _shown(trial: Trial) -> str:

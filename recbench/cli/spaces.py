@@ -99,7 +99,7 @@ def _interval(value: IntervalSweep) -> Interval:
         "low": value.start,
         "high": value.end,
         "log": "log" in value.tags,
-        "whole": isinstance(value.start, int) and isinstance(value.end, int),
+        "whole": {type(value.start), type(value.end)} == {int},
     }
     return Interval.from_mapping(options, "the interval")
 

@@ -109,5 +109,3 @@ def import_optuna() -> Any:
         raise ConfigError("a search needs optuna; install it: pip install 'recbench[sweep]'.") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
-
-

@@ -57,8 +57,8 @@ def _judge(search: Search, trial: Trial, run: Path) -> Judge:
             return None
         best = sign * max(sign * value for value in so_far.values())
         return (
-            f"epoch {record.epoch}: {search.monitor} on validation was {best:.4g} at best, worse than the median of the "
-            f"trials before at that epoch."
+            f"epoch {record.epoch}: {search.monitor} on validation was {best:.4g} at best, which is worse than the "
+            "median of the trials before at that epoch."
         )
 
     return why

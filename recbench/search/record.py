@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from recbench import metrics
 from recbench.configuration import ExperimentConfig, Tuning, identity_of, resolve

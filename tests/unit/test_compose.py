@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recbench.cli.composition import conf_dir, hydra_session, make_plan, threads_each
+from recbench.cli.composition import conf_dir, hydra_session, make_plan
+from recbench.cli.launchers import threads_each
 from recbench.cli.task import job_name
 from recbench.configuration import resolve
 from recbench.errors import ConfigError

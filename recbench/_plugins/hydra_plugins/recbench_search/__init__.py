@@ -23,7 +23,7 @@ class SearchSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep the configuration of the sweep, and the launcher that it names."""
-        self.config = config
+        self.composed = config
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -32,7 +32,7 @@ class SearchSweeper(Sweeper):
         """Run what is left of the searches, and return what came of the jobs, batch by batch."""
         from recbench.cli.searching import run_searches
 
-        return run_searches(Path(self.config.hydra.sweep.dir), self.config, self.launcher)
+        return run_searches(Path(self.composed.hydra.sweep.dir), self.composed, self.launcher)
 
 
 ConfigStore.instance().store(
