@@ -307,11 +307,12 @@ def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
         # Runs on several data sets, for instance: each is good, and there is no one table.
         print(f"no comparison: {error}")
     last = {end.folder: end for end in ends}.values()
-    bad = [end for end in last if end.error is not None]
+    bad = [end for end in last if end.error is not None and end.status != "unbegun"]
+    unbegun = sum(end.status == "unbegun" for end in last)
     if bad:
         lines = [(end.status, printable(shortened(_first_line(end))), str(_log(end))) for end in bad]
         print("\n".join(aligned([("status", "error", "log"), *lines], right=())))
-        unbegun = sum(end.status == "unbegun" and end.error is None for end in last)
+    if bad or unbegun:
         print(
             f"{len(bad)} of {len(last)} runs did not end well"
             + (f", and {unbegun} were not begun" if unbegun else "")
