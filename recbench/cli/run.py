@@ -127,17 +127,21 @@ def launch(session: Hydra, plan: Plan, given: argparse.Namespace) -> list[JobEnd
         given: The flags ``plugin``, ``config_dir`` and ``quiet``.
 
     Raises:
-        RunError: The folder cannot be used.
+        RunError: The folder cannot be used, or is by another process that searches.
     """
     _make(plan)
     stop = plan.folder.absolute() / f".stop-{secrets.token_hex(4)}" if plan.sweep.fail_fast else None
     task = partial(run_job, quiet=given.quiet, retry=plan.sweep.retry == "failed", stop=stop)
-    with plugins.told_to_workers(given.plugin), _told_config_dir(given.config_dir), Interrupts().caught():
+    with (
+        plugins.told_to_workers(given.plugin),
+        _told_config_dir(given.config_dir),
+        Interrupts().caught(),
+        _begun(plan),
+    ):
         try:
             if not plan.multirun:
                 return [session.run(CONFIG, task, list(plan.overrides)).return_value]
-            with _begun(plan):
-                batches = session.multirun(CONFIG, task, list(plan.overrides))
+            batches = session.multirun(CONFIG, task, list(plan.overrides))
             return [job.return_value for batch in batches for job in batch]
         except KeyboardInterrupt:
             again = "typed again, the command goes on" if plan.multirun else _how_to_resume(plan.folder)
@@ -319,11 +323,12 @@ def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
         # Runs on several data sets, for instance: each is good, and there is no one table.
         print(f"no comparison: {error}")
     last = {end.folder: end for end in ends}.values()
-    bad = [end for end in last if end.error is not None]
+    bad = [end for end in last if end.error is not None and end.status != "unbegun"]
+    unbegun = sum(end.status == "unbegun" for end in last)
     if bad:
         lines = [(end.status, printable(shortened(_first_line(end))), str(_log(end))) for end in bad]
         print("\n".join(aligned([("status", "error", "log"), *lines], right=())))
-        unbegun = sum(end.status == "unbegun" and end.error is None for end in last)
+    if bad or unbegun:
         print(
             f"{len(bad)} of {len(last)} runs did not end well"
             + (f", and {unbegun} were not begun" if unbegun else "")

@@ -45,7 +45,8 @@ def show(folder: Path, planned: Sequence[Search]) -> None:
 
 
 def summarise(folder: Path) -> int:
-    """Print what the searches in ``folder`` found, and return the exit code: 1 or 2 where a trial failed.
+    """Print what the searches in ``folder`` found, and return the exit code: 1 or 2 where a trial failed, 1 where one
+    did not come to its end.
 
     A trial that diverged is no failure of the search, which now knows where not to look.
 
@@ -64,7 +65,10 @@ def summarise(folder: Path) -> int:
     for trial in bad:
         print(f"trial {trial.number}, {trial.status}: {trial.error} (see {folder / trial.folder / LOG})")
     print(f"all trials:  {folder / SEARCH}\nin TensorBoard:  recbench board {shlex.quote(str(folder))}")
-    return 0 if not bad else 1 if any(trial.status == "failed" for trial in bad) else 2
+    unfinished = any(trial.status is None for search in searches for trial in search.trials)
+    if unfinished:
+        print("a trial did not come to its end; typed again, the command goes on.")
+    return 1 if unfinished or any(trial.status == "failed" for trial in bad) else 2 if bad else 0
 
 
 def _print_winners(folder: Path, searches: Sequence[Search]) -> None:

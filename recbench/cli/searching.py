@@ -106,11 +106,17 @@ class _Running:
                 ends: list[JobEnd] = [job.return_value for job in jobs]
                 for trial, end in zip(batch, ends):
                     self._keep(place, self.searches[place].changed(_ended(trial, end, self.searches[place].monitor)))
-                if self.fail_fast and any(end.error is not None for end in ends):
+                if self._is_over(place, batch, ends):
                     return
         finals = [words for place in range(len(self.searches)) for words in self._finals(place)]
         if finals:
             yield self._launch(finals)
+
+    def _is_over(self, place: int, batch: Sequence[Trial], ends: Sequence[JobEnd]) -> bool:
+        """Return whether a trial did not come to its end, or failed where that ends the sweep."""
+        trials = [self.searches[place].trials[trial.number] for trial in batch]
+        failed = self.fail_fast and any(end.error is not None for end in ends)
+        return failed or any(trial.status is None for trial in trials)
 
     def _next_batch(self, place: int) -> list[Trial]:
         """Return the trials to run now, asked for and remembered; first those that did not come to their end."""
@@ -184,11 +190,13 @@ def final(folder: Path, search: Search, seed: int) -> ExperimentConfig:
 
 
 def _ended(trial: Trial, end: JobEnd, monitor: str) -> Trial:
-    """Return ``trial`` with how its run ended."""
+    """Return ``trial`` with how its run ended; as it is where it was not begun, or is going on elsewhere."""
     path = end.folder / RESULT
-    unknown: dict[str, Any] = {"status": "failed", "seconds": {"total": 0.0}}
-    result = read_json(path) if path.exists() else unknown
+    nothing: dict[str, Any] = {"status": end.status, "seconds": {"total": 0.0}}
+    result = read_json(path) if path.exists() else nothing
     status, value, error = result["status"], None, end.error
+    if status in ("skipped", "killed", "unbegun", "interrupted"):
+        return trial
     if status == "done":
         value = value_of(result["metrics"]["valid"], monitor)
         if value is None:

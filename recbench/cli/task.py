@@ -153,7 +153,7 @@ def end_found(folder: Path) -> JobEnd:
     """
     status = status_of(folder)
     if status is None:
-        return JobEnd(folder, "unbegun")
+        return JobEnd(folder, "unbegun", "was not begun.")
     if status == "done":
         return JobEnd(folder, "done")
     if status in BAD:

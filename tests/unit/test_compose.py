@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from recbench.cli.composition import conf_dir, hydra_session, make_plan
-from recbench.cli.launchers import threads_each
+from recbench.cli.launchers import threads_each, threads_of_a_job
 from recbench.cli.task import job_name
 from recbench.configuration import resolve
 from recbench.errors import ConfigError
@@ -173,6 +173,24 @@ def test_options_without_effect_are_recorded_in_a_sweep_over_models(plan):
 )
 def test_threads_are_shared_by_the_runs_at_once(n_runs, n_jobs, n_cores, threads):
     assert threads_each(n_runs, n_jobs, n_cores) == threads
+
+
+@pytest.mark.parametrize(
+    ("launcher", "n_runs", "threads"),
+    [
+        ({"_target_": "a.BasicLauncher"}, 9, None),
+        ({"_target_": "a.JoblibLauncher", "n_jobs": 4}, 9, 2),
+        ({"_target_": "a.LocalLauncher"}, 4, 2),
+        ({"_target_": "a.LocalLauncher"}, 20, 1),
+        ({"_target_": "a.SlurmLauncher", "cpus_per_task": 6}, 9, 6),
+        ({"_target_": "a.SlurmLauncher", "cpus_per_task": None}, 9, 1),
+        ({"_target_": "a.RayLauncher", "ray": {"init": {}, "remote": {"num_cpus": 3}}}, 9, 3),
+        ({"_target_": "a.RayLauncher", "ray": {"init": {}, "remote": {}}}, 9, 1),
+    ],
+)
+def test_threads_of_a_job_by_launcher(monkeypatch, launcher, n_runs, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert threads_of_a_job(launcher, n_runs) == threads
 
 
 def test_threads_are_given_where_none_are_typed(plan):
