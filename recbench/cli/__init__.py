@@ -46,6 +46,10 @@ a sweep over all combinations; what is done already is skipped when it is typed 
   recbench run -m model=popularity,item_knn,mf seed=0,1,2
   recbench run -m model=mf model.dim=8,16,32 --dry-run
 
+a search for good options, within a budget of trials; and models compared that were each tuned within the same budget:
+  recbench run -m model=mf sweep=auto sweep.budget=20
+  recbench run experiment=tuned_comparison model=item_knn,ease,mf
+
 a run that was interrupted or killed; a sweep goes on when it is typed again:
   recbench run --resume outputs/.../RUN
 

@@ -41,6 +41,9 @@ examples:
   recbench run model=mf model.dim=64 trainer.lr=0.01 seed=1
   recbench run -m model=popularity,mf,neumf seed=0,1,2
   recbench run -m model=mf model.dim=8,16,32 hydra/launcher=joblib
+  recbench run -m model=mf 'trainer.lr=tag(log,interval(0.01,1))' sweep.budget=20
+  recbench run -m model=mf,ease sweep=auto sweep.budget=600s
+  recbench run experiment=tuned_comparison model=item_knn,ease,mf
   recbench run experiment=NAME
   recbench run model=mf hydra.run.dir=outputs/mine
   recbench run --resume outputs/mine
@@ -48,6 +51,10 @@ examples:
 The first Ctrl-C (or SIGTERM) ends a run once the step that it is at is done and its state is kept, a second one at
 once. Such a run, or one that was killed, goes on with --resume, or in a sweep when the command is typed again, and ends
 with the same bits as if nothing had happened. A state is kept every checkpoint_seconds=60; none by checkpoints=none.
+
+interval(), and beside it choice() and range(), are searched by optuna for the best value of the monitored metric on
+validation; sweep=auto searches where conf/sweep/MODEL.yaml says. sweep.budget is for each search: trials, or seconds as
+in 600s. sweep.prune=median stops hopeless trials, and sweep.seeds=[0,1] trains the winner anew on training and validation.
 
 A value with commas is a sweep, one in brackets a list. A text with '=', brackets, commas, quotes or letters beyond
 English has quotes of its own: 'dataset.interactions="/data/a=b.csv"'. Hydra's own flags --cfg, --resolve, --package,
