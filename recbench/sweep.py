@@ -47,8 +47,8 @@ class SweepConfig(Config):
     last of which is not cut short. Pruned and failed trials count, and those of earlier calls."""
 
     sampler: SamplerName = "tpe"
-    """What asks for the trials of a search after the first, which has the defaults: tpe (after ten trials drawn at
-    random), random, or gp, a Gaussian process."""
+    """What asks for the trials of a search after the first, which has the defaults: tpe (at random until ten
+    have ended), random, or gp, a Gaussian process."""
 
     sampler_seed: int = Field(0, ge=0)
     """Of the sampler."""

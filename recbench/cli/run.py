@@ -54,7 +54,7 @@ with the same bits as if nothing had happened. A state is kept every checkpoint_
 
 interval(), and beside it choice() and range(), are searched by optuna for the best value of the monitored metric on
 validation; sweep=auto searches where conf/sweep/MODEL.yaml says. sweep.budget is for each search: trials, or seconds as
-in 600s. sweep.prune=median stops hopeless trials, and sweep.seeds=[0,1] trains the winner anew on training and validation.
+in 600s. sweep.prune=median stops hopeless trials; sweep.seeds=[0,1] trains the winner anew on training and validation.
 
 A value with commas is a sweep, one in brackets a list. A text with '=', brackets, commas, quotes or letters beyond
 English has quotes of its own: 'dataset.interactions="/data/a=b.csv"'. Hydra's own flags --cfg, --resolve, --package,
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
             _refuse_occupied(plan.folder)
         ends = launch(session, plan, given)
     if plan.searches:
-        return search_report.summarise(plan.folder)
+        return search_report.summarise(plan.folder, ends)
     if plan.multirun:
         _summarise_sweep(plan, ends)
     else:

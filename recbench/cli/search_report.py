@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from recbench import compare, metrics, repeat
 from recbench.cli.searching import remembered
+from recbench.cli.task import JobEnd
 from recbench.errors import RunError
-from recbench.report import LOG, read_run
+from recbench.report import LOG, RESULT, read_run
 from recbench.search.record import SEARCH, WINNERS, Search, Trial, read_searches
 from recbench.search.space import Choice, Domain
 from recbench.sweep import budget_in_words
@@ -44,11 +45,15 @@ def show(folder: Path, planned: Sequence[Search]) -> None:
             print(f"  then the winner on training and validation with seeds {', '.join(map(str, search.seeds))}")
 
 
-def summarise(folder: Path) -> int:
-    """Print what the searches in ``folder`` found, and return the exit code: 1 or 2 where a trial failed, 1 where one
-    did not come to its end.
+def summarise(folder: Path, ends: Iterable[JobEnd]) -> int:
+    """Print what the searches in ``folder`` found, and return the exit code: 1 or 2 where a run failed.
 
-    A trial that diverged is no failure of the search, which now knows where not to look.
+    A trial that diverged is no failure of the search, which now knows where not to look. One that did not come to its
+    end, of which nobody knows why, is a failure.
+
+    Args:
+        folder: Of the sweep.
+        ends: How the runs ended that were launched, of which those of the winners are looked at.
 
     Raises:
         RunError: A file cannot be read.
@@ -65,10 +70,15 @@ def summarise(folder: Path) -> int:
     for trial in bad:
         print(f"trial {trial.number}, {trial.status}: {trial.error} (see {folder / trial.folder / LOG})")
     print(f"all trials:  {folder / SEARCH}\nin TensorBoard:  recbench board {shlex.quote(str(folder))}")
-    unfinished = any(trial.status is None for search in searches for trial in search.trials)
-    if unfinished:
+    statuses = [str(trial.status) for trial in bad]
+    for end in ends:
+        if end.folder.parent.name == WINNERS and end.error is not None:
+            print(f"a winner, {end.status}: {end.error} (see {end.folder / LOG})")
+            statuses.append(end.status)
+    if any(trial.status is None for search in searches for trial in search.trials):
         print("a trial did not come to its end; typed again, the command goes on.")
-    return 1 if unfinished or any(trial.status == "failed" for trial in bad) else 2 if bad else 0
+        statuses.append("failed")
+    return 2 if set(statuses) == {"mistake"} else 1 if statuses else 0
 
 
 def _print_winners(folder: Path, searches: Sequence[Search]) -> None:
@@ -79,7 +89,7 @@ def _print_winners(folder: Path, searches: Sequence[Search]) -> None:
     budgets = dict.fromkeys(budget_in_words(search.budget) for search in searches)
     print(f"winners, trained on training and validation together; tuned within {' or '.join(budgets)} each:")
     try:
-        print(compare.render(compare.compare(map(read_run, finals)), "table"))
+        print(compare.render(compare.compare([read_run(run) for run in finals if (run / RESULT).exists()]), "table"))
         print(f"the same table:  recbench compare {shlex.quote(str(folder / WINNERS))}")
     except RunError as error:
         print(f"no comparison: {error}")

@@ -146,7 +146,8 @@ class _Running:
     def _words(self, place: int, trial: Trial) -> list[str]:
         search = self.searches[place]
         logger.info("%s: trial %d: %s", search.model, trial.number, _shown(trial))
-        return repeat.overrides(search.config(trial.options, tuning=search.tuning(trial).model_dump()))
+        config = search.config(trial.options, tuning=search.tuning(trial).model_dump())
+        return [_in_folder(trial.folder), *repeat.overrides(config)]
 
     def _finals(self, place: int) -> list[list[str]]:
         """Return the words of the winner's runs on training and validation together, and remember their folders."""
@@ -156,10 +157,7 @@ class _Running:
         configs = [final(self.folder, search, seed) for seed in search.seeds]
         names = [job_name(config) for config in configs]
         self._keep(place, search.model_copy(update={"finals": tuple(f"{WINNERS}/{name}" for name in names)}))
-        return [
-            [f"hydra.sweep.subdir={repeat.written(f'{WINNERS}/{name}')}", *repeat.overrides(config)]
-            for name, config in zip(names, configs)
-        ]
+        return [[_in_folder(f"{WINNERS}/{name}"), *repeat.overrides(config)] for name, config in zip(names, configs)]
 
     def _keep(self, place: int, search: Search) -> None:
         self.searches[place] = search
@@ -196,7 +194,7 @@ def _ended(trial: Trial, end: JobEnd, monitor: str) -> Trial:
         return trial
     nothing: dict[str, Any] = {"status": end.status, "seconds": {"total": 0.0}}
     result = read_json(path) if path.exists() else nothing
-    status, value, error = result["status"], None, end.error
+    status, value, error = result["status"], None, end.error and end.error.partition("\n")[0]
     if status == "done":
         value = value_of(result["metrics"]["valid"], monitor)
         if value is None:
@@ -219,6 +217,10 @@ def _stands(folder: Path, search: Search, trial: Trial, *, retry: bool) -> bool:
 def _shown(trial: Trial) -> str:
     options = " ".join(f"{key}={repeat.written(value)}" for key, value in trial.options.items())
     return f"the defaults, {options}" if trial.number == 0 else options
+
+
+def _in_folder(name: str) -> str:
+    return f"hydra.sweep.subdir={repeat.written(name)}"
 
 
 def _forced(word: str) -> str:
