@@ -39,6 +39,7 @@ examples:
   recbench run model=mf model.dim=64 trainer.lr=0.01 seed=1
   recbench run -m model=popularity,mf,neumf seed=0,1,2
   recbench run -m model=mf model.dim=8,16,32 hydra/launcher=joblib
+  recbench run -m model=mf model.dim=8,16,32 sweep.retry=failed
   recbench run experiment=NAME
   recbench run model=mf hydra.run.dir=outputs/mine
   recbench run --resume outputs/mine
@@ -46,6 +47,9 @@ examples:
 The first Ctrl-C (or SIGTERM) ends a run once the step that it is at is done and its state is kept, a second one at
 once. Such a run, or one that was killed, goes on with --resume, or in a sweep when the command is typed again, and ends
 with the same bits as if nothing had happened. A state is kept every checkpoint_seconds=60; none by checkpoints=none.
+
+A sweep goes on where a job fails, unless sweep.fail_fast=true. Typed again, it leaves alone what failed, unless
+sweep.retry=failed. Jobs run at once by hydra/launcher=joblib, submitit_local or submitit_slurm.
 
 A value with commas is a sweep, one in brackets a list. A text with '=', brackets, commas, quotes or letters beyond
 English has quotes of its own: 'dataset.interactions="/data/a=b.csv"'. Hydra's own flags --cfg, --resolve, --package,
