@@ -19,6 +19,7 @@ from hydra._internal.hydra import Hydra
 from recbench import compare, plugins
 from recbench.cli.arguments import Parser
 from recbench.cli.composition import Job, Plan, conf_dir, hydra_session, hydra_words, make_plan
+from recbench.cli.hydra_lines import VERSION_BASE
 from recbench.cli.overrides import CONFIG
 from recbench.cli.standing import standing
 from recbench.cli.task import JobEnd, end_found, run_in, run_job
@@ -196,7 +197,7 @@ def _hydras_own(given: argparse.Namespace) -> int:
     before = sys.argv
     sys.argv = [before[0], *flags, *words]
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(run_job)()
+        hydra.main(**VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG)(run_job)()
     finally:
         sys.argv = before
     return 0

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recbench import configuration, errors, experiment, plugins, redaction, repeat
 from recbench.cli.gpus import gpu_of_its_own
+from recbench.cli.hydra_lines import register_resolver
 from recbench.cli.standing import BAD, move_aside, standing, status_of
 from recbench.configuration import ExperimentConfig, Resolved
 from recbench.errors import ConfigError, DataError, DivergedError, RunError, StorageError
@@ -155,7 +156,9 @@ def end_found(folder: Path) -> JobEnd:
     if status in BAD:
         error = read_run(folder)["error"]
         return _judged(folder, getattr(errors, error["type"], Exception), error["message"], error["type"])
-    return JobEnd(folder, "skipped") if status == "running" else JobEnd(folder, "killed", "its process is gone.")
+    if status == "running":
+        return JobEnd(folder, "skipped")
+    return JobEnd(folder, "killed", "was interrupted." if status == "interrupted" else "its process is gone.")
 
 
 def _judged(folder: Path, kind: type[Exception], message: str, name: str | None = None) -> JobEnd:
@@ -199,7 +202,7 @@ def plain_values(composed: DictConfig, hydra: Any = None) -> dict[str, Any]:
     """
     as_written = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(as_written, dict)
-    mistakes = redaction.refused({str(key): value for key, value in as_written.items() if key not in _NO_RUNS})
+    mistakes = redaction.refused({str(key): value for key, value in as_written.items() if key != "hydra"})
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     values: dict[str, Any] = {}
@@ -258,6 +261,6 @@ def _sweep_name(*, _root_: DictConfig) -> str:
 
 
 # Used by conf/config.yaml.
-OmegaConf.register_new_resolver("recbench.job", _name_of_composed, replace=True)
-OmegaConf.register_new_resolver("recbench.sweep", _sweep_name, replace=True)
-OmegaConf.register_new_resolver("recbench.random", lambda: secrets.token_hex(3), replace=True)
+register_resolver("recbench.job", _name_of_composed)
+register_resolver("recbench.sweep", _sweep_name)
+register_resolver("recbench.random", lambda: secrets.token_hex(3))
