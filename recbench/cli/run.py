@@ -317,11 +317,12 @@ def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
     if bad:
         lines = [(end.status, printable(shortened(_first_line(end))), str(_log(end))) for end in bad]
         print("\n".join(aligned([("status", "error", "log"), *lines], right=())))
-    if bad or unbegun:
+    said = [f"{len(bad)} of {len(last)} runs did not end well"] * bool(bad)
+    said += [f"{unbegun} of {len(last)} were not begun"] * bool(unbegun)
+    if said:
         print(
-            f"{len(bad)} of {len(last)} runs did not end well"
-            + (f", and {unbegun} were not begun" if unbegun else "")
-            + ". Typed again, the command leaves alone what failed, unless with sweep.retry=failed, and runs the rest.",
+            f"{', '.join(said)}. Typed again, the command leaves alone what failed, unless with sweep.retry=failed, and "
+            "runs the rest.",
             file=sys.stderr,
         )
     print("\n".join(hints))

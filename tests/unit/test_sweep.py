@@ -181,7 +181,7 @@ def test_the_first_failure_ends_a_sweep_that_is_told_so(crashing):
     words = ("model.job=range(6)", "sweep.fail_fast=true")
     ended = crashing(*words)
     assert (ended.code, ran()) == (1, [0, 1])
-    assert "1 of 6 runs did not end well, and 4 were not begun. Typed again, " in ended.err
+    assert "1 of 6 runs did not end well, 4 of 6 were not begun. Typed again, " in ended.err
     assert not list(Path("sweep").glob(".*"))
     # What is left alone has been told of before, and does not keep the rest from running.
     again = crashing(*words)
@@ -211,7 +211,7 @@ def test_workers_are_reused_and_do_not_begin_what_comes_after_a_failure(tmp_path
     began = ran()
     # The other worker may have begun one job when the fourth failed, and waits in it for that.
     assert sorted(began) in ([0, 1, 2, 3], [0, 1, 2, 3, 4])
-    assert f"1 of 8 runs did not end well, and {8 - len(began)} were not begun." in ended.stderr
+    assert f"1 of 8 runs did not end well, {8 - len(began)} of 8 were not begun." in ended.stderr
     assert statuses() == {job: "failed" if job == 3 else "done" for job in began}
     assert not list(Path("sweep").glob(".*"))
     readers = Path("loaded").read_text().split()
@@ -249,7 +249,7 @@ def test_where_the_launcher_breaks_the_table_says_what_became_of_each_job(crashi
     ended = crashing("model.job=range(3)")
     assert ended.code == 1 and "error: the launcher failed: RuntimeError: a worker was killed\n" in ended.err
     assert [row[:2] for row in failed_rows(ended)] == [["failed", "RuntimeError: planted in job 1"]]
-    assert "1 of 3 runs did not end well, and 1 were not begun. " in ended.err
+    assert "1 of 3 runs did not end well, 1 of 3 were not begun. " in ended.err
     assert statuses() == {0: "done", 1: "failed"}
     (done,) = (
         path.parent for path in Path("sweep").rglob("result.json") if json.loads(path.read_text())["error"] is None
