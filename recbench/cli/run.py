@@ -321,8 +321,8 @@ def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
     said += [f"{unbegun} of {len(last)} were not begun"] * bool(unbegun)
     if said:
         print(
-            f"{', '.join(said)}. Typed again, the command leaves alone what failed, unless with sweep.retry=failed, and "
-            "runs the rest.",
+            f"{', '.join(said)}. Typed again, the command leaves alone what failed, unless with sweep.retry=failed, "
+            "and runs the rest.",
             file=sys.stderr,
         )
     print("\n".join(hints))
