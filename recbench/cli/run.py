@@ -8,6 +8,7 @@ import os
 import secrets
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -313,12 +314,13 @@ def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
         print(f"no comparison: {error}")
     last = {end.folder: end for end in ends}.values()
     bad = [end for end in last if end.error is not None and end.status != "unbegun"]
-    unbegun = sum(end.status == "unbegun" for end in last)
+    counts = Counter(end.status for end in last)
     if bad:
         lines = [(end.status, printable(shortened(_first_line(end))), str(_log(end))) for end in bad]
         print("\n".join(aligned([("status", "error", "log"), *lines], right=())))
     said = [f"{len(bad)} of {len(last)} runs did not end well"] * bool(bad)
-    said += [f"{unbegun} of {len(last)} were not begun"] * bool(unbegun)
+    said += [f"{counts['unbegun']} of {len(last)} were not begun"] * bool(counts["unbegun"])
+    said += [f"{counts['elsewhere']} of {len(last)} are being run by another process"] * bool(counts["elsewhere"])
     if said:
         print(
             f"{', '.join(said)}. Typed again, the command leaves alone what failed, unless with sweep.retry=failed, "

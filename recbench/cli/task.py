@@ -43,12 +43,13 @@ class JobEnd:
 
     Attributes:
         status: ``mistake`` is the user's: a wrong option that shows only with the data, or data that is not there.
-            ``killed`` is a job whose process is gone, ``unbegun`` one that was not begun since the sweep was ended.
+            ``skipped`` was done already, ``elsewhere`` is being run by another process, ``killed`` is a job whose
+            process is gone, ``unbegun`` one that was not begun since the sweep was ended.
         error: One line, where it failed.
     """
 
     folder: Path
-    status: Literal["done", "skipped", "failed", "mistake", "diverged", "killed", "unbegun"]
+    status: Literal["done", "skipped", "elsewhere", "failed", "mistake", "diverged", "killed", "unbegun"]
     error: str | None = None
 
 
@@ -77,7 +78,7 @@ def run_job(composed: DictConfig, *, quiet: bool = False, retry: bool = False, s
                 claim.unlink()
     except Timeout:
         logger.info("%s: is being run by another process, skipped", folder.name)
-        return JobEnd(folder, "skipped")
+        return JobEnd(folder, "elsewhere")
 
 
 def _run_in_sweep(resolved: Resolved, folder: Path, *, progress: bool, retry: bool, stop: Path | None) -> JobEnd:
@@ -88,9 +89,9 @@ def _run_in_sweep(resolved: Resolved, folder: Path, *, progress: bool, retry: bo
     config = resolved.config
     try:
         found = standing(folder, config, retry=retry)
-        if found.action == "skip":
+        if found.action in ("skip", "elsewhere"):
             logger.info("%s: %s, skipped", folder.name, found.why)
-            return JobEnd(folder, "skipped")
+            return JobEnd(folder, "skipped" if found.action == "skip" else "elsewhere")
         if found.action == "leave":
             logger.warning("%s: %s, left alone", folder.name, found.why)
             return end_found(folder)
@@ -143,7 +144,7 @@ def _end_of(folder: Path, error: Exception) -> JobEnd:
 
 
 def end_found(folder: Path) -> JobEnd:
-    """Return how the job in ``folder`` ended, by what is recorded there; ``skipped`` where it is still going on.
+    """Return how the job in ``folder`` ended, by what is recorded there.
 
     Raises:
         RunError: It cannot be read.
@@ -157,7 +158,7 @@ def end_found(folder: Path) -> JobEnd:
         error = read_run(folder)["error"]
         return _judged(folder, getattr(errors, error["type"], Exception), error["message"], error["type"])
     if status == "running":
-        return JobEnd(folder, "skipped")
+        return JobEnd(folder, "elsewhere")
     return JobEnd(folder, "killed", "was interrupted." if status == "interrupted" else "its process is gone.")
 
 

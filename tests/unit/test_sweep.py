@@ -301,7 +301,7 @@ def test_jobs_at_once_have_a_gpu_each_while_there_are_enough(monkeypatch, tmp_pa
         first.close()
         rest.enter_context(gpu_of_its_own("auto"))
         assert chosen == [0, 1, 2, 0, 0]
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,5,7")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,1,7")
         rest.enter_context(gpu_of_its_own("auto"))
-        # The second of what this process sees is nobody's, the first is what another calls 1.
-        assert chosen[5:] == [1]
+        # The first of what this process sees is called 5, and nobody's; the second is what another calls 1.
+        assert chosen[5:] == [0]
