@@ -68,7 +68,7 @@ class Crashing(Model):
         if Path(f"diverge-{self.config.job}").exists():
             raise DivergedError(f"planted in job {self.config.job}.")
         if Path(f"wait-{self.config.job}").exists():
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 300
             while not list(Path("sweep").glob(".stop-*")) and time.monotonic() < deadline:
                 time.sleep(0.02)
 
