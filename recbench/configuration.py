@@ -71,10 +71,11 @@ class Settings(Config):
     """Seed of initialisation, shuffling, negatives and dropout; splits and data have their own."""
 
     device: Annotated[str, AfterValidator(_check_device)] = "auto"
-    """Where to compute: auto (CUDA where there is one), cpu, cuda, cuda:1."""
+    """Where to compute: auto (CUDA where there is one), cpu, cuda, cuda:1. In a sweep auto and cuda are a GPU of
+    the job's own, while there are enough."""
 
     threads: int | None = Field(None, ge=1)
-    """Threads of a run; null is the number of cores over the jobs running at once."""
+    """Threads of a run; null is the number of physical cores over the jobs running at once."""
 
     backend: BackendName = "auto"
     """What computes: torch; compiled (by numba, on the CPU), where there are such loops for the model and its options:

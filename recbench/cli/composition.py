@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
-from hydra import version
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
@@ -28,6 +27,7 @@ from tqdm import tqdm
 
 import recbench
 from recbench.cli import Mistakes, spaces
+from recbench.cli.hydra_lines import set_version_base
 from recbench.cli.launchers import threads_of_a_job
 from recbench.cli.overrides import CONFIG, MAX_JOBS, Overrides, typed
 from recbench.cli.search_plan import drafts, mistakes_in, searches_of, sweep_options, trials_at_once
@@ -95,7 +95,7 @@ def hydra_session(config_dir: str | None = None, *, complete: bool = False) -> I
         ConfigError: ``config_dir`` is no folder.
     """
     _store_parts(complete)
-    version.setbase("1.3")
+    set_version_base()
     search_path = create_config_search_path(str(conf_dir()))
     if config_dir is not None:
         if not Path(config_dir).is_dir():
@@ -223,7 +223,7 @@ def _sweep(
     ):
         composed = _compose(hydra, [*hydra_words, *job], RunMode.RUN)
         with open_dict(composed.hydra.job):
-            composed.hydra.job.num = composed.hydra.job.id = number
+            composed.hydra.job.num, composed.hydra.job.id = number, str(number)
         values.append(_values(composed))
         folders.append(_folder(composed, values[-1]))
     checked = _checked(values, task, numbered=numbered, mistakes=mistakes)

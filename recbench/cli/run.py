@@ -8,6 +8,7 @@ import os
 import secrets
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -20,6 +21,7 @@ from recbench import compare, plugins
 from recbench.cli import search_report
 from recbench.cli.arguments import Parser
 from recbench.cli.composition import Job, Plan, conf_dir, hydra_session, hydra_words, make_plan
+from recbench.cli.hydra_lines import VERSION_BASE
 from recbench.cli.overrides import CONFIG
 from recbench.cli.searching import begun
 from recbench.cli.standing import standing
@@ -41,6 +43,7 @@ examples:
   recbench run model=mf model.dim=64 trainer.lr=0.01 seed=1
   recbench run -m model=popularity,mf,neumf seed=0,1,2
   recbench run -m model=mf model.dim=8,16,32 hydra/launcher=joblib
+  recbench run -m model=mf model.dim=8,16,32 sweep.retry=failed
   recbench run -m model=mf 'trainer.lr=tag(log,interval(0.01,1))' sweep.budget=20
   recbench run -m model=mf,ease sweep=auto sweep.budget=600s
   recbench run experiment=tuned_comparison model=item_knn,ease,mf
@@ -51,6 +54,9 @@ examples:
 The first Ctrl-C (or SIGTERM) ends a run once the step that it is at is done and its state is kept, a second one at
 once. Such a run, or one that was killed, goes on with --resume, or in a sweep when the command is typed again, and ends
 with the same bits as if nothing had happened. A state is kept every checkpoint_seconds=60; none by checkpoints=none.
+
+A sweep goes on where a job fails, unless sweep.fail_fast=true. Typed again, it leaves alone what failed, unless
+sweep.retry=failed. Jobs run at once by hydra/launcher=joblib, submitit_local or submitit_slurm.
 
 interval(), and beside it choice() and range(), are searched by optuna for the best value of the monitored metric on
 validation; sweep=auto searches where conf/sweep/MODEL.yaml says. sweep.budget is for each search: trials, or seconds as
@@ -215,7 +221,7 @@ def _hydras_own(given: argparse.Namespace) -> int:
     before = sys.argv
     sys.argv = [before[0], *flags, *words]
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(run_job)()
+        hydra.main(**VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG)(run_job)()
     finally:
         sys.argv = before
     return 0
@@ -331,15 +337,17 @@ def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
         print(f"no comparison: {error}")
     last = {end.folder: end for end in ends}.values()
     bad = [end for end in last if end.error is not None and end.status != "unbegun"]
-    unbegun = sum(end.status == "unbegun" for end in last)
+    counts = Counter(end.status for end in last)
     if bad:
         lines = [(end.status, printable(shortened(_first_line(end))), str(_log(end))) for end in bad]
         print("\n".join(aligned([("status", "error", "log"), *lines], right=())))
-    if bad or unbegun:
+    said = [f"{len(bad)} of {len(last)} runs did not end well"] * bool(bad)
+    said += [f"{counts['unbegun']} of {len(last)} were not begun"] * bool(counts["unbegun"])
+    said += [f"{counts['elsewhere']} of {len(last)} are being run by another process"] * bool(counts["elsewhere"])
+    if said:
         print(
-            f"{len(bad)} of {len(last)} runs did not end well"
-            + (f", and {unbegun} were not begun" if unbegun else "")
-            + ". Typed again, the command leaves alone what failed, unless with sweep.retry=failed, and runs the rest.",
+            f"{', '.join(said)}. Typed again, the command leaves alone what failed, unless with sweep.retry=failed, "
+            "and runs the rest.",
             file=sys.stderr,
         )
     print("\n".join(hints))

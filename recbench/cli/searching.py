@@ -190,7 +190,7 @@ def final(folder: Path, search: Search, seed: int) -> ExperimentConfig:
 def _ended(trial: Trial, end: JobEnd, monitor: str) -> Trial:
     """Return ``trial`` with how its run ended; as it is where it was not begun, or is going on elsewhere."""
     path = end.folder / RESULT
-    if end.status in ("killed", "unbegun") or (end.status == "skipped" and not path.exists()):
+    if end.status in ("killed", "unbegun", "elsewhere"):
         return trial
     nothing: dict[str, Any] = {"status": end.status, "seconds": {"total": 0.0}}
     result = read_json(path) if path.exists() else nothing

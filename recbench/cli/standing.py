@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 BAD = ("failed", "diverged")
 """Statuses of runs that came to an end, and not to a good one."""
 
-Action = Literal["run", "resume", "skip", "leave"]
+Action = Literal["run", "resume", "skip", "leave", "elsewhere"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Standing:
     """What an earlier attempt at a job means for it.
 
     Attributes:
-        action: ``run`` it from its beginning, ``resume`` it, ``skip`` it since it is done or going on elsewhere, or
-            ``leave`` it since it failed.
+        action: ``run`` it from its beginning, ``resume`` it, ``skip`` it since it is done, ``leave`` it since it
+            failed; or it is going on ``elsewhere``.
         why: In words; None where there was no earlier attempt.
     """
 
@@ -57,14 +57,14 @@ def standing(folder: Path, config: ExperimentConfig, *, retry: bool) -> Standing
     if status is None:
         return Standing("run", None)
     if status == "running":
-        return Standing("skip", "is being run by another process")
+        return Standing("elsewhere", "is being run by another process")
     if status == "pruned":
         return Standing("run", "pruned before, as a trial of a search")
     if status in ("interrupted", "dead"):
         other = _why_not_resumed(folder, config)
-        return (
-            Standing("resume", "was interrupted") if other is None else Standing("run", f"interrupted before, {other}")
-        )
+        if other is not None:
+            return Standing("run", f"interrupted before, and {other}")
+        return Standing("resume", "was interrupted")
     other = why_other_result(folder, config)
     if other is not None:
         return Standing("run", f"{status} before with {other}")
@@ -111,9 +111,9 @@ def _why_not_resumed(folder: Path, config: ExperimentConfig) -> str | None:
     """Return why the interrupted run in ``folder`` cannot go on as one of ``config``, or None where it can."""
     other = other_circumstances(folder, config, circumstances(config, **_computed_on(config)))
     if other is not None:
-        return f"and {other}"
+        return other
     newer = _newer_file(config, folder / RUN)
-    return f"and data was other ({newer} is newer)" if newer else None
+    return f"data was other ({newer} is newer)" if newer else None
 
 
 def _computed_on(config: ExperimentConfig) -> dict[str, Any]:

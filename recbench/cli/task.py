@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recbench import configuration, errors, experiment, plugins, redaction, repeat
 from recbench.cli.gpus import gpu_of_its_own
+from recbench.cli.hydra_lines import register_resolver
 from recbench.cli.standing import BAD, move_aside, standing, status_of
 from recbench.configuration import ExperimentConfig, Resolved
 from recbench.errors import ConfigError, DataError, DivergedError, PrunedError, RunError, StorageError
@@ -43,12 +44,13 @@ class JobEnd:
 
     Attributes:
         status: ``mistake`` is the user's: a wrong option that shows only with the data, or data that is not there.
-            ``killed`` is a job whose process is gone, ``unbegun`` one that was not begun since the sweep was ended.
+            ``skipped`` was done already, ``elsewhere`` is being run by another process, ``killed`` is a job whose
+            process is gone, ``unbegun`` one that was not begun since the sweep was ended.
         error: One line, where it failed.
     """
 
     folder: Path
-    status: Literal["done", "skipped", "pruned", "failed", "mistake", "diverged", "killed", "unbegun"]
+    status: Literal["done", "skipped", "elsewhere", "pruned", "failed", "mistake", "diverged", "killed", "unbegun"]
     error: str | None = None
 
 
@@ -77,7 +79,7 @@ def run_job(composed: DictConfig, *, quiet: bool = False, retry: bool = False, s
                 claim.unlink()
     except Timeout:
         logger.info("%s: is being run by another process, skipped", folder.name)
-        return JobEnd(folder, "skipped")
+        return JobEnd(folder, "elsewhere")
 
 
 def _run_in_sweep(resolved: Resolved, folder: Path, *, progress: bool, retry: bool, stop: Path | None) -> JobEnd:
@@ -88,9 +90,9 @@ def _run_in_sweep(resolved: Resolved, folder: Path, *, progress: bool, retry: bo
     config = resolved.config
     try:
         found = standing(folder, config, retry=retry)
-        if found.action == "skip":
+        if found.action in ("skip", "elsewhere"):
             logger.info("%s: %s, skipped", folder.name, found.why)
-            return JobEnd(folder, "skipped")
+            return JobEnd(folder, "skipped" if found.action == "skip" else "elsewhere")
         if found.action == "leave":
             logger.warning("%s: %s, left alone", folder.name, found.why)
             return end_found(folder)
@@ -146,7 +148,7 @@ def _end_of(folder: Path, error: Exception) -> JobEnd:
 
 
 def end_found(folder: Path) -> JobEnd:
-    """Return how the job in ``folder`` ended, by what is recorded there; ``skipped`` where it is still going on.
+    """Return how the job in ``folder`` ended, by what is recorded there.
 
     Raises:
         RunError: It cannot be read.
@@ -159,7 +161,9 @@ def end_found(folder: Path) -> JobEnd:
     if status in BAD:
         error = read_run(folder)["error"]
         return _judged(folder, getattr(errors, error["type"], Exception), error["message"], error["type"])
-    return JobEnd(folder, "skipped") if status == "running" else JobEnd(folder, "killed", "its process is gone.")
+    if status == "running":
+        return JobEnd(folder, "elsewhere")
+    return JobEnd(folder, "killed", "was interrupted." if status == "interrupted" else "its process is gone.")
 
 
 def _judged(folder: Path, kind: type[Exception], message: str, name: str | None = None) -> JobEnd:
@@ -203,7 +207,7 @@ def plain_values(composed: DictConfig, hydra: Any = None) -> dict[str, Any]:
     """
     as_written = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(as_written, dict)
-    mistakes = redaction.refused({str(key): value for key, value in as_written.items() if key not in _NO_RUNS})
+    mistakes = redaction.refused({str(key): value for key, value in as_written.items() if key != "hydra"})
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     values: dict[str, Any] = {}
@@ -262,6 +266,6 @@ def _sweep_name(*, _root_: DictConfig) -> str:
 
 
 # Used by conf/config.yaml.
-OmegaConf.register_new_resolver("recbench.job", _name_of_composed, replace=True)
-OmegaConf.register_new_resolver("recbench.sweep", _sweep_name, replace=True)
-OmegaConf.register_new_resolver("recbench.random", lambda: secrets.token_hex(3), replace=True)
+register_resolver("recbench.job", _name_of_composed)
+register_resolver("recbench.sweep", _sweep_name)
+register_resolver("recbench.random", lambda: secrets.token_hex(3))

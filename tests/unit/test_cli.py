@@ -371,6 +371,7 @@ def test_a_job_in_use_is_left_alone(command):
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         ended = command(*words)
     assert "is being run by another process, skipped" in ended.err
+    assert "1 of 1 are being run by another process. Typed again, " in ended.err
     assert list(folder.iterdir()) == []
 
 

@@ -68,7 +68,7 @@ class Crashing(Model):
         if Path(f"diverge-{self.config.job}").exists():
             raise DivergedError(f"planted in job {self.config.job}.")
         if Path(f"wait-{self.config.job}").exists():
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 300
             while not list(Path("sweep").glob(".stop-*")) and time.monotonic() < deadline:
                 time.sleep(0.02)
 
@@ -181,7 +181,7 @@ def test_the_first_failure_ends_a_sweep_that_is_told_so(crashing):
     words = ("model.job=range(6)", "sweep.fail_fast=true")
     ended = crashing(*words)
     assert (ended.code, ran()) == (1, [0, 1])
-    assert "1 of 6 runs did not end well, and 4 were not begun. Typed again, " in ended.err
+    assert "1 of 6 runs did not end well, 4 of 6 were not begun. Typed again, " in ended.err
     assert not list(Path("sweep").glob(".*"))
     # What is left alone has been told of before, and does not keep the rest from running.
     again = crashing(*words)
@@ -211,7 +211,7 @@ def test_workers_are_reused_and_do_not_begin_what_comes_after_a_failure(tmp_path
     began = ran()
     # The other worker may have begun one job when the fourth failed, and waits in it for that.
     assert sorted(began) in ([0, 1, 2, 3], [0, 1, 2, 3, 4])
-    assert f"1 of 8 runs did not end well, and {8 - len(began)} were not begun." in ended.stderr
+    assert f"1 of 8 runs did not end well, {8 - len(began)} of 8 were not begun." in ended.stderr
     assert statuses() == {job: "failed" if job == 3 else "done" for job in began}
     assert not list(Path("sweep").glob(".*"))
     readers = Path("loaded").read_text().split()
@@ -223,9 +223,9 @@ def metrics(folder):
     return {path.parent.name: json.loads(path.read_text())["metrics"] for path in Path(folder).rglob("result.json")}
 
 
+@pytest.mark.slow
 def test_the_launcher_changes_no_number(command):
-    words = ["-m", *WORDS[:-1], "model=ease,mf", "model.reg=2.0", "trainer.epochs=2", "trainer.patience=null"]
-    words = [word for word in words if not word.startswith("model.reg")]
+    words = ["-m", *WORDS[:-1], "model=ease,mf", "trainer.epochs=2", "trainer.patience=null"]
     assert command("run", *words, "hydra.sweep.dir=basic").code == 0
     assert command("run", *words, "hydra.sweep.dir=submitit", "hydra/launcher=submitit_local").code == 0
     ended = outside("run", *words, "hydra.sweep.dir=joblib", *JOBLIB)
@@ -249,7 +249,7 @@ def test_where_the_launcher_breaks_the_table_says_what_became_of_each_job(crashi
     ended = crashing("model.job=range(3)")
     assert ended.code == 1 and "error: the launcher failed: RuntimeError: a worker was killed\n" in ended.err
     assert [row[:2] for row in failed_rows(ended)] == [["failed", "RuntimeError: planted in job 1"]]
-    assert "1 of 3 runs did not end well, and 1 were not begun. " in ended.err
+    assert "1 of 3 runs did not end well, 1 of 3 were not begun. " in ended.err
     assert statuses() == {0: "done", 1: "failed"}
     (done,) = (
         path.parent for path in Path("sweep").rglob("result.json") if json.loads(path.read_text())["error"] is None
@@ -301,7 +301,7 @@ def test_jobs_at_once_have_a_gpu_each_while_there_are_enough(monkeypatch, tmp_pa
         first.close()
         rest.enter_context(gpu_of_its_own("auto"))
         assert chosen == [0, 1, 2, 0, 0]
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,5,7")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,1,7")
         rest.enter_context(gpu_of_its_own("auto"))
-        # The second of what this process sees is nobody's, the first is what another calls 1.
-        assert chosen[5:] == [1]
+        # The first of what this process sees is called 5, and nobody's; the second is what another calls 1.
+        assert chosen[5:] == [0]
