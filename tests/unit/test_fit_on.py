@@ -23,11 +23,11 @@ def pairs(interactions):
     return set(ids)
 
 
-def held(holdout, train):
-    """Return the pairs of users and items to be found."""
+def held(holdout, train, what="target"):
+    """Return the pairs of users and items to be found, or those that are known of them."""
     return {
         (train.user_vocabulary.names([int(user)])[0], train.item_vocabulary.names([int(item)])[0])
-        for user, row in zip(holdout.users, holdout.target.mask(train.n_items))
+        for user, row in zip(holdout.users, getattr(holdout, what).mask(train.n_items))
         for item in torch.nonzero(row).flatten()
     }
 
@@ -50,7 +50,8 @@ def test_users_kept_out_for_validation_are_trained_on_with_all_they_have():
     trained = {user for user, _ in pairs(together.train)}
     assert of_valid and of_valid <= trained and not of_test & trained
     assert {user for user, _ in held(together.test, together.train)} == of_test
-    assert pairs(together.train) >= pairs(apart.train) | held(apart.valid, apart.train)
+    theirs = held(apart.valid, apart.train) | held(apart.valid, apart.train, "history")
+    assert pairs(together.train) >= pairs(apart.train) | theirs
 
 
 def test_it_is_another_configuration_and_the_usual_one_is_as_it_was():

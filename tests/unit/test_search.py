@@ -145,6 +145,8 @@ def test_a_budget_of_seconds_counts_what_the_trials_took(bent):
 def test_each_result_says_what_was_spent(bent):
     assert bent("run", "-m", *DATA, *SPACE, "sweep.budget=3", "--quiet", "hydra.sweep.dir=s").code == 0
     for number, trial in enumerate(trials("s")):
+        metrics = result(Path("s") / trial["folder"])["metrics"]
+        assert trial["value"] == metrics["valid"]["ndcg@10"] != metrics["test"]["ndcg@10"]
         spent = result(Path("s") / trial["folder"])["tuning"]
         assert (spent["budget"], spent["trials"]) == ("3 trials", number + 1)
         assert spent["seconds"] == sum(before["seconds"] for before in trials("s")[:number])

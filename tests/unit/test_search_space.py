@@ -142,7 +142,7 @@ def test_every_model_has_a_space_and_all_of_it_can_be_had(plan, model):
     """The ends are checked with the plan; here how options go with one another, at random, and that all are known."""
     (search,) = plan(f"model={model}", "sweep=auto", "dataset=planted", "sweep.sampler=random").searches
     assert set(options_in(search.config({}).to_dict(), search.space)) == set(search.space)
-    for number in range(15):
+    for number in range(8):
         options = next_options(search)
         if options is None:
             assert not search.space and number == 1
@@ -221,6 +221,21 @@ def test_samplers_learn_from_what_they_are_told(sampler):
     if sampler != "random":
         last = [sum(abs(math.log10(reg) - 1.0) for reg in regs[-5:]) for regs in (told, untold)]
         assert last[0] < last[1]
+
+
+def test_the_winner_is_the_best_and_of_equals_the_first():
+    def winner(monitor, *values):
+        search = a_search({}).model_copy(update={"monitor": monitor})
+        for number, value in enumerate(values):
+            status = "failed" if value is None else "done"
+            search = search.changed(
+                Trial(number=number, options={}, folder="", known=0, status=status, value=value, seconds=1.0)
+            )
+        return search.winner
+
+    assert winner("ndcg@10", None) is None
+    assert winner("ndcg@10", None, 0.1, 0.3, 0.3, 0.2) == 2
+    assert winner("rmse", 0.9, 0.7, None, 0.7) == 1
 
 
 def test_budgets():
