@@ -107,5 +107,5 @@ def import_optuna() -> Any:
         import optuna
     except ImportError:
         raise ConfigError("a search needs optuna; install it: pip install 'recbench[sweep]'.") from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
