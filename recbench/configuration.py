@@ -51,6 +51,19 @@ def _checked_published(value: Any) -> Any:
     return value
 
 
+class Tuning(Config):
+    """What a search had spent when it came to a configuration."""
+
+    budget: str
+    """What it was allowed, such as ``20 trials`` or ``600 seconds``."""
+
+    trials: int = Field(ge=1)
+    """Trials until then, pruned and failed ones too."""
+
+    seconds: float = Field(ge=0)
+    """Wall-clock time of the trials that had ended, added up."""
+
+
 class Settings(Config):
     """Options of the run itself, at the top level of a configuration."""
 
@@ -58,10 +71,11 @@ class Settings(Config):
     """Seed of initialisation, shuffling, negatives and dropout; splits and data have their own."""
 
     device: Annotated[str, AfterValidator(_check_device)] = "auto"
-    """Where to compute: auto (CUDA where there is one), cpu, cuda, cuda:1."""
+    """Where to compute: auto (CUDA where there is one), cpu, cuda, cuda:1. In a sweep auto and cuda are a GPU of
+    the job's own, while there are enough."""
 
     threads: int | None = Field(None, ge=1)
-    """Threads of a run; null is the number of cores over the jobs running at once."""
+    """Threads of a run; null is the number of physical cores over the jobs running at once."""
 
     backend: BackendName = "auto"
     """What computes: torch; compiled (by numba, on the CPU), where there are such loops for the model and its options:
@@ -78,8 +92,15 @@ class Settings(Config):
     checkpoint_seconds: float = Field(60.0, ge=0)
     """Time between two states that are kept for resuming, also in the middle of an epoch; 0 keeps one each step."""
 
+    fit_on: Literal["train", "train_valid"] = "train"
+    """What the model is fitted on: the training part alone, so that validation can choose the epoch; or, once the
+    options and the number of epochs are chosen, training and validation together."""
+
     experiment: str | None = None
     """Set by ``experiment=NAME``: the citable configuration that this run belongs to."""
+
+    tuning: Tuning | None = None
+    """Set by a search: what was spent on finding these options."""
 
     published: Annotated[Published | None, BeforeValidator(_checked_published)] = None
     """Set by the file of an experiment: what was published on it."""
@@ -108,6 +129,7 @@ class ExperimentConfig:
         "checkpoint_seconds",
         "experiment",
         "published",
+        "tuning",
     )
     """What changes no number of a run."""
 
@@ -160,6 +182,8 @@ class ExperimentConfig:
 def identity_of(plain: Mapping[str, Any]) -> str:
     """Return the ``identity`` of a configuration that ``to_dict`` gave, here or where options were fewer."""
     counts = {name: value for name, value in plain.items() if name not in ExperimentConfig.INDIFFERENT}
+    if counts.get("fit_on") == "train":
+        del counts["fit_on"]  # As it was before there was a choice: results of then keep their identity.
     return hashlib.sha256(json.dumps(counts, sort_keys=True).encode()).hexdigest()
 
 
@@ -380,6 +404,8 @@ def _check_together(config: ExperimentConfig) -> None:
             f"{model.name!r} only knows the users it was trained on. Models that go by the history alone: "
             f"{', '.join(able)}."
         )
+    if config.settings.fit_on == "train_valid" and not splitter.may_validate(config.split):
+        raise ConfigError("fit_on = 'train_valid': the split has no validation part; leave fit_on alone.")
     config.backend(torch.device("cuda" if config.settings.device.startswith("cuda") else "cpu"))
     monitor, selection = getattr(config.trainer, "monitor", None), getattr(config.trainer, "selection", None)
     watched = selection == "test" or (selection in ("auto", "valid") and splitter.may_validate(config.split))
@@ -390,6 +416,10 @@ def _check_together(config: ExperimentConfig) -> None:
         )
     if selection == "valid" and not splitter.may_validate(config.split):
         raise ConfigError("trainer.selection = 'valid': the split has no validation part; use 'last'.")
+    if selection == "valid" and config.settings.fit_on == "train_valid":
+        raise ConfigError(
+            "trainer.selection = 'valid': with fit_on='train_valid' nothing is left to validate on; use 'last'."
+        )
     if selection == "test" and config.settings.experiment is None:
         raise ConfigError(
             "trainer.selection = 'test': is allowed only inside experiment=NAME, since choosing the epoch on the "

@@ -48,6 +48,10 @@ class DivergedError(ArithmeticError):
     """Training produced a loss that is not finite. The message names epoch, step and learning rate."""
 
 
+class PrunedError(RuntimeError):
+    """A trial of a search was stopped, since it was hopeless. The message says by what."""
+
+
 class RunError(RuntimeError):
     """A run folder cannot be used: it is missing, unfinished, occupied, or does not fit the data."""
 

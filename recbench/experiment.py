@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from recbench import datasets, models, negatives, splits, trainers
 from recbench.candidates import CandidateSet
 from recbench.cleaning.run import clean_after_split
 from recbench.configuration import ExperimentConfig, without_effect
-from recbench.data import Split
+from recbench.data import FOLD_IN, TRAIN, VALID, Interactions, Split
+from recbench.errors import ConfigError, PrunedError
 from recbench.evaluation import Part, Report, candidate_sets, evaluate, with_candidates
 from recbench.leaks import Leaks, leaks
 from recbench.models import Model
@@ -21,7 +25,7 @@ from recbench.report import RunFolder
 from recbench.resources import peak_memory_bytes, reset_peak_memory, resolve_device, torch_settings
 from recbench.splits.stage import split_stage
 from recbench.splits.store import assigned
-from recbench.trainers import FitResult
+from recbench.trainers import EpochRecord, FitResult
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +80,7 @@ def run(
     not_applicable: Iterable[str] = (),
     progress: bool = True,
     resume: bool = False,
+    hopeless: Callable[[EpochRecord], str | None] | None = None,
 ) -> Outcome:
     """Load, split, fit and evaluate as ``config`` says.
 
@@ -91,10 +96,12 @@ def run(
         not_applicable: Options that were given and have no effect here; recorded in the results.
         progress: Whether to draw progress bars (never where the output is no terminal).
         resume: Whether to go on with the run that ``folder`` holds, which did not come to its end.
+        hopeless: Asked after each epoch; a reason ends the run.
 
     Raises:
         ConfigError, DataError: The configuration or the data is wrong.
         DivergedError: The loss stopped being finite.
+        PrunedError: The run was found to be hopeless.
         RunError: The folder already holds a run; or the one to go on with is not there, is damaged, or was begun with
             other options, data or code.
         KeyboardInterrupt: A signal asked to stop.
@@ -118,6 +125,13 @@ def run(
         def measure(part: Part) -> Report:
             return evaluate(model, split, part, config.evaluation, progress=part if progress else None)
 
+        def ended(epoch: EpochRecord) -> None:
+            if record is not None:
+                record.epoch(epoch)
+            reason = None if hopeless is None else hopeless(epoch)
+            if reason is not None:
+                raise PrunedError(reason)
+
         watched: Part | None = "test" if getattr(config.trainer, "selection", None) == "test" else "valid"
         if watched == "valid" and split.valid is None:
             watched = None
@@ -127,7 +141,7 @@ def run(
             seed=config.seed,
             negatives=sampler,
             validate=None if watched is None else lambda model: measure(watched).values,
-            on_epoch=None if record is None else record.epoch,
+            on_epoch=ended,
             progress=progress,
             backend=config.settings.backend,
             checkpoints=checkpoints,
@@ -157,6 +171,8 @@ def prepare(config: ExperimentConfig) -> Prepared:
     if interactions.candidates is not None and config.evaluation.candidates != "published":
         logger.info("negatives that the data comes with are not used. To rank them: evaluation.candidates=published.")
     parts = assigned(splitter, name, interactions)
+    if config.settings.fit_on == "train_valid":
+        parts = _validation_in_training(interactions, parts)
     stage = split_stage(f"split {name}", interactions, parts)
     logger.info("%s", stage)
     shared_out = replace(interactions, provenance=(*interactions.provenance, stage))
@@ -167,3 +183,18 @@ def prepare(config: ExperimentConfig) -> Prepared:
         logger.log(logging.WARNING if leaked.seen_pairs.n else logging.INFO, "split %s: %s", name, leaked.sentence)
     candidates = candidate_sets(split, config.evaluation)
     return Prepared(interactions.fingerprint, dataset.verified, with_candidates(split, candidates), leaked, candidates)
+
+
+def _validation_in_training(interactions: Interactions, parts: Tensor) -> Tensor:
+    """Return ``parts`` (N,) int8 without a validation part: training has it.
+
+    Users who were kept out of training in order to be asked for validation are trained on with all that they have.
+
+    Raises:
+        ConfigError: There is no validation part.
+    """
+    valid = parts == VALID
+    if not bool(valid.any()):
+        raise ConfigError("fit_on = 'train_valid': the split has no validation part; leave fit_on alone.")
+    theirs = torch.bincount(interactions.users[valid], minlength=interactions.n_users)[interactions.users] > 0
+    return parts.masked_fill(valid | ((parts == FOLD_IN) & theirs), TRAIN)

@@ -26,7 +26,7 @@ from recbench.checkpoints import Checkpoints, FolderCheckpoints, Found, read_sta
 from recbench.configuration import ExperimentConfig
 from recbench.data import Split
 from recbench.environment import environment
-from recbench.errors import DivergedError, RunError
+from recbench.errors import DivergedError, PrunedError, RunError
 from recbench.evaluation import METRIC_DEFINITIONS_VERSION, Report
 from recbench.files import (
     SCHEMA_VERSION,
@@ -168,7 +168,7 @@ class RunFolder:
         """
         refuse(self.folder, other_circumstances(self.folder, self.config, self._circumstances))
         before = read_run(self.folder)
-        if before["status"] in ("done", "diverged"):
+        if before["status"] in ("done", "diverged", "pruned"):
             raise RunError(f"the run {self.folder} is {before['status']!r}: there is nothing to go on with.")
         self._found = read_state(self.folder)
         run = read_json(self.folder / RUN)
@@ -235,7 +235,11 @@ class RunFolder:
         """Record what went wrong, if anything did, and leave the folder."""
         with self._undo:
             if error is not None and self._tracker is not None and not self._ended:
-                self._log_traceback(error)
+                if isinstance(error, PrunedError):
+                    logger.info("pruned: %s", error)
+                    remove_states(self.folder)
+                else:
+                    self._log_traceback(error)
                 # On a full disk the one may fail and the other succeed.
                 for record in (
                     partial(self._tracker.close, _status_of(error)),
@@ -369,6 +373,7 @@ class RunFolder:
             "started": self._started,
             "resumed": len(self._resumed),
             "ended": _now(),
+            "tuning": self.config.to_dict()["tuning"],
             "config": self.config.to_dict(),
         }
         result["seconds"] = {**result["seconds"], "total": total}
@@ -405,6 +410,8 @@ def _is_held(folder: Path) -> bool:
 def _status_of(error: BaseException) -> str:
     if isinstance(error, DivergedError):
         return "diverged"
+    if isinstance(error, PrunedError):
+        return "pruned"
     return "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
 
 

@@ -10,8 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from recbench.errors import ConfigError
+
+_TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -32,10 +35,19 @@ def resolve_device(name: str) -> torch.device:
 
 
 def available_cores() -> int:
-    """Return the number of cores that this process may use: ``OMP_NUM_THREADS`` where it is set, else all it can."""
+    """Return the number of cores that this process may use: ``OMP_NUM_THREADS`` where it is set, else all it can.
+
+    Two processors that are threads of one core count once, where the system tells.
+    """
     if os.environ.get("OMP_NUM_THREADS", "").isdigit():
         return int(os.environ["OMP_NUM_THREADS"])
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    processors = os.sched_getaffinity(0)
+    siblings = [_TOPOLOGY / f"cpu{processor}" / "topology" / "thread_siblings_list" for processor in processors]
+    if not all(path.exists() for path in siblings):
+        return len(processors)
+    return len({path.read_text().strip() for path in siblings})
 
 
 @contextmanager
@@ -51,12 +63,15 @@ def torch_settings(threads: int | None, device: torch.device) -> Iterator[None]:
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_num_threads(threads or available_cores())
+    n_threads = threads or available_cores()
+    torch.set_num_threads(n_threads)
     torch.use_deterministic_algorithms(True)
     # Every new tensor would be filled with NaN first, which costs a training step up to a third of its time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
-        yield
+        # What NumPy and SciPy compute with has threads of its own.
+        with threadpool_limits(n_threads, "blas"):
+            yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])

@@ -6,12 +6,18 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import recbench
 from recbench.errors import ConfigError, DataError, NonFiniteScoresError, RunError, StorageError
 from recbench.interrupts import Terminated
 from recbench.options import did_you_mean
 from recbench.text import printable_lines
+
+# Hydra takes a sweeper from the package hydra_plugins alone; ours is found here by every process that unpickles a job.
+_PLUGINS = str(Path(__file__).resolve().parents[1] / "_plugins")
+if _PLUGINS not in sys.path:
+    sys.path.append(_PLUGINS)
 
 COMMANDS = {
     "run": ("run", "run one experiment, or with -m a sweep"),
@@ -40,6 +46,10 @@ one experiment; what is left out has its default:
 a sweep over all combinations; what is done already is skipped when it is typed again:
   recbench run -m model=popularity,item_knn,mf seed=0,1,2
   recbench run -m model=mf model.dim=8,16,32 --dry-run
+
+a search for good options, within a budget of trials; and models compared that were each tuned within the same budget:
+  recbench run -m model=mf sweep=auto sweep.budget=20
+  recbench run experiment=tuned_comparison model=item_knn,ease,mf
 
 a run that was interrupted or killed; a sweep goes on when it is typed again:
   recbench run --resume outputs/.../RUN

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
-from hydra import version
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
@@ -27,18 +26,24 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 import recbench
-from recbench.cli import Mistakes
+from recbench.cli import Mistakes, spaces
+from recbench.cli.hydra_lines import set_version_base
+from recbench.cli.launchers import threads_of_a_job
 from recbench.cli.overrides import CONFIG, MAX_JOBS, Overrides, typed
-from recbench.cli.task import plain_values
+from recbench.cli.search_plan import drafts, mistakes_in, searches_of, sweep_options, trials_at_once
+from recbench.cli.task import job_name, plain_values
 from recbench.cli.trust import refuse_code
 from recbench.configuration import AUTO, PARTS, PLAIN, Resolved, Settings, resolve
 from recbench.errors import ConfigError
 from recbench.models import registry as models
 from recbench.options import Config
 from recbench.repeat import written
-from recbench.resources import available_cores
+from recbench.search.asking import import_optuna
+from recbench.search.record import Search
+from recbench.sweep import SweepConfig
 
 _BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
+_SEARCH_SWEEPER = "hydra_plugins.recbench_search.SearchSweeper"
 _DEFAULTS_DEPEND_ON_MODEL = ("trainer", "negatives")
 
 
@@ -64,13 +69,17 @@ class Plan:
     Attributes:
         overrides: What Hydra is given, complete.
         folder: Of the single run, or of the sweep.
-        jobs: In the order in which they run.
+        jobs: In the order in which they run; of searches the first trial of each.
+        sweep: Options of the sweep itself; the defaults for a single run.
+        searches: Where it is no grid: what is searched for.
     """
 
     multirun: bool
     overrides: tuple[str, ...]
     folder: Path
     jobs: tuple[Job, ...]
+    sweep: SweepConfig = SweepConfig()
+    searches: tuple[Search, ...] = ()
 
 
 @contextmanager
@@ -86,7 +95,7 @@ def hydra_session(config_dir: str | None = None, *, complete: bool = False) -> I
         ConfigError: ``config_dir`` is no folder.
     """
     _store_parts(complete)
-    version.setbase("1.3")
+    set_version_base()
     search_path = create_config_search_path(str(conf_dir()))
     if config_dir is not None:
         if not Path(config_dir).is_dir():
@@ -127,7 +136,7 @@ def make_plan(hydra: Hydra, words: Sequence[str], *, multirun: bool, progress: b
         with _hydra_errors():
             base = _compose(hydra, _words(overrides), RunMode.MULTIRUN)
             several = multirun or base.hydra.mode == RunMode.MULTIRUN
-            _refuse_commas(overrides, several)
+            _refuse_misplaced(overrides, several)
             if several:
                 plan = _sweep(hydra, reader, overrides, base, numbered=not mistakes, progress=progress)
             else:
@@ -156,6 +165,8 @@ def hydra_words(hydra: Hydra, words: Sequence[str]) -> list[str]:
 def _single(hydra: Hydra, overrides: Sequence[Override]) -> Plan:
     words = _words(overrides)
     composed = _compose(hydra, words, RunMode.RUN)
+    if composed.sweep.space is not None:
+        raise ConfigError("sweep: is a search, of many runs, and this is a single one: add -m, or leave sweep out.")
     (resolved,) = _checked([_values(composed)], overrides, numbered=False)
     folder = Path(OmegaConf.select(composed, "hydra.run.dir"))
     # What Hydra is told is what was checked, although the time passes and the random part is drawn.
@@ -173,13 +184,15 @@ def _sweep(
     numbered: bool,
     progress: bool,
 ) -> Plan:
-    if base.hydra.sweeper["_target_"] != _BASIC_SWEEPER:
-        raise ConfigError("hydra/sweeper: 'basic' is the one whose jobs can be checked before the first one starts.")
+    sweeper = base.hydra.sweeper["_target_"]
+    if sweeper not in (_BASIC_SWEEPER, _SEARCH_SWEEPER):
+        raise ConfigError("hydra/sweeper: 'basic' and 'search' are those whose jobs can be checked before they start.")
     if base.hydra.sweeper.params:
         params, mistakes = reader.read(f"{key}={values}" for key, values in base.hydra.sweeper.params.items())
         if mistakes:
             raise Mistakes(mistakes)
-        overrides = [*params, *overrides]
+        keys = {override.key_or_group for override in overrides}
+        overrides = [*(param for param in params if param.key_or_group not in keys), *overrides]
         base = _compose(hydra, _words(overrides), RunMode.MULTIRUN)
     folder = Path(OmegaConf.select(base, "hydra.sweep.dir"))
     hydra_words = [
@@ -189,12 +202,16 @@ def _sweep(
         "hydra.mode=MULTIRUN",
     ]
     task = [override for override in overrides if not override.is_hydra_override()]
+    options, mistakes = sweep_options(base)
+    if sweeper == _SEARCH_SWEEPER or options.space is not None or any(map(spaces.is_interval, task)):
+        if sweeper != _SEARCH_SWEEPER:
+            hydra_words.append("hydra/sweeper=search")
+        return _search(hydra, reader, hydra_words, task, folder, options)
     _refuse_too_many(task)
     (jobs,) = BasicSweeper.split_arguments(task, None)
     task_words = _words(task)
     if OmegaConf.select(base, "threads") is None:
-        n_jobs = OmegaConf.select(base, "hydra.launcher.n_jobs")
-        threads = threads_each(len(jobs), n_jobs, available_cores())
+        threads = threads_of_a_job(base.hydra.launcher, len(jobs))
         if threads is not None:
             task_words.append(f"++threads={threads}")
             jobs = [[*job, f"++threads={threads}"] for job in jobs]
@@ -206,10 +223,10 @@ def _sweep(
     ):
         composed = _compose(hydra, [*hydra_words, *job], RunMode.RUN)
         with open_dict(composed.hydra.job):
-            composed.hydra.job.num = composed.hydra.job.id = number
+            composed.hydra.job.num, composed.hydra.job.id = number, str(number)
         values.append(_values(composed))
         folders.append(_folder(composed, values[-1]))
-    checked = _checked(values, task, numbered=numbered)
+    checked = _checked(values, task, numbered=numbered, mistakes=mistakes)
     return Plan(
         True,
         (*hydra_words, *task_words),
@@ -219,7 +236,49 @@ def _sweep(
             for job, folder, resolved in zip(jobs, folders, checked)
             if folder is not None
         ),
+        options,
     )
+
+
+def _search(
+    hydra: Hydra,
+    reader: Overrides,
+    hydra_words: Sequence[str],
+    task: Sequence[Override],
+    folder: Path,
+    options: SweepConfig,
+) -> Plan:
+    """Return the plan of the searches that ``task`` asks for."""
+
+    def compose(words: Sequence[str]) -> DictConfig:
+        return _compose(hydra, [*hydra_words, *words], RunMode.RUN)
+
+    def values(composed: DictConfig) -> dict[str, Any]:
+        plain, at_once = _values(composed), trials_at_once(composed)
+        if plain.get("threads") is None:
+            plain["threads"] = threads_of_a_job(composed.hydra.launcher, at_once)
+        return plain
+
+    import_optuna()
+    _refuse_too_many(override for override in task if not spaces.is_range(override))
+    drafted, mistakes = drafts(reader, task, compose, values)
+    try:
+        first = _checked([draft.given for draft in drafted], task, numbered=True)
+    except Mistakes as error:
+        raise Mistakes([*mistakes, *error.mistakes]) from None
+    mistakes += mistakes_in(drafted, first)
+    if mistakes:
+        raise Mistakes(mistakes)
+    searches = searches_of(drafted, first, options)
+    # What is searched is remembered in the folder; what Hydra is told beside is for the sweep as a whole.
+    told = [override for override in task if override.key_or_group in ("experiment", "sweep")]
+    words = [*_words(override for override in told if not override.is_sweep_override())]
+    words += [f"++sweep.batch={written(options.batch)}", f"++sweep.fail_fast={written(options.fail_fast)}"]
+    jobs = []
+    for search in searches:
+        config = search.config({})
+        jobs.append(Job((f"model={search.model}",), folder / job_name(config), Resolved(config)))
+    return Plan(True, (*hydra_words, *words), folder, tuple(jobs), options, searches)
 
 
 def _refuse_too_many(overrides: Iterable[Override]) -> None:
@@ -244,26 +303,19 @@ def _folder(composed: DictConfig, values: dict[str, Any]) -> Path | None:
     return Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)
 
 
-def threads_each(n_runs: int, n_jobs: int | None, n_cores: int) -> int | None:
-    """Return the threads of each of several runs at once; None where they run one after the other.
-
-    Args:
-        n_runs: All runs of the sweep.
-        n_jobs: How many the launcher starts at once: -1 is one a core, -2 one less; None is one.
-        n_cores: What there is to share.
-    """
-    at_once = 1 if n_jobs is None else n_jobs if n_jobs > 0 else n_cores + 1 + n_jobs
-    at_once = min(at_once, n_runs)
-    return max(1, n_cores // at_once) if at_once > 1 else None
-
-
-def _checked(values: Sequence[dict[str, Any]], overrides: Sequence[Override], *, numbered: bool) -> list[Resolved]:
-    """Return the configurations of all jobs, or raise all mistakes of all jobs."""
+def _checked(
+    values: Sequence[dict[str, Any]],
+    overrides: Sequence[Override],
+    *,
+    numbered: bool,
+    mistakes: Sequence[str] = (),
+) -> list[Resolved]:
+    """Return the configurations of all jobs, or raise ``mistakes`` and all those of all jobs."""
     for override in reversed(overrides):
         _put_first(values, override.key_or_group)
     names = [str((job.get("model") or {}).get("name")) for job in values]
     several = len(set(names)) > 1
-    mistakes = _refuse_options_of_other_models(values, names, overrides) if several else []
+    mistakes = [*mistakes, *(_refuse_options_of_other_models(values, names, overrides) if several else [])]
     resolved: list[Resolved] = []
     found: dict[str, list[int]] = {}
     for number, job in enumerate(values, 1):
@@ -331,16 +383,22 @@ def _which(numbers: Sequence[int], total: int) -> str:
     return f"{len(numbers)} of {total} jobs ({shown})"
 
 
-def _refuse_commas(overrides: Sequence[Override], multirun: bool) -> None:
-    """Raise where a value is several, and no sweep was asked for, or none is possible."""
+def _refuse_misplaced(overrides: Sequence[Override], multirun: bool) -> None:
+    """Raise where a value is several or is a sweep's, and no sweep was asked for; or none is possible over it."""
     mistakes = []
     for override in overrides:
-        if not override.is_sweep_override():
-            continue
         key = override.get_key_element().removeprefix("++")
         value = str(override.input_line).partition("=")[2]
-        if override.is_hydra_override():
-            mistakes.append(f"{key}={value}: Hydra's own options cannot be swept over; give one value.")
+        of_sweep = key.startswith("sweep.")
+        if of_sweep and not multirun:
+            mistakes.append(
+                f"{key}={value} is an option of a sweep, and this is a single run: add -m, or leave it out."
+            )
+        if not override.is_sweep_override():
+            continue
+        if override.is_hydra_override() or of_sweep:
+            whose = "the sweep's" if of_sweep else "Hydra's"
+            mistakes.append(f"{key}={value}: {whose} own options cannot be swept over; give one value.")
         elif not multirun:
             mistakes.append(
                 f"{key}={value} is a sweep: add -m to run all its values, or write {key}=[{value}] for a list "
@@ -362,7 +420,8 @@ def _store_parts(complete: bool) -> None:
             every |= options
         if group in _DEFAULTS_DEPEND_ON_MODEL:
             store.store(name=AUTO, group=group, node={"name": AUTO, **every}, provider="recbench")
-    top = {**_defaults(Settings), **{name: _defaults(config) for name, config in PLAIN.items()}}
+    plain: dict[str, type[Config]] = {**PLAIN, "sweep": SweepConfig}
+    top = {**_defaults(Settings), **{name: _defaults(config) for name, config in plain.items()}}
     # experiment=NAME is a group; what was chosen is filled in when the values are read.
     del top["experiment"]
     store.store(name="settings", node=top, provider="recbench")

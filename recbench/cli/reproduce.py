@@ -235,6 +235,7 @@ def _plan(
                     [
                         f"{_GROUP}={row.table}/{name}",
                         f"seed={seed}",
+                        "sweep.retry=failed",
                         f"hydra.sweep.dir={written(str(_folder(given, row.table)))}",
                         *(f"{option}={written(str(job.folder))}" for option, job in start.items()),
                         *words,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import secrets
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +18,14 @@ import hydra
 from hydra._internal.hydra import Hydra
 
 from recbench import comparison, plugins
+from recbench.cli import search_report
 from recbench.cli.arguments import Parser
 from recbench.cli.composition import Job, Plan, conf_dir, hydra_session, hydra_words, make_plan
+from recbench.cli.hydra_lines import VERSION_BASE
 from recbench.cli.overrides import CONFIG
-from recbench.cli.task import RESUMABLE, JobEnd, run_in, run_job, status_of, why_not_done, why_not_resumed
+from recbench.cli.searching import begun
+from recbench.cli.standing import standing
+from recbench.cli.task import JobEnd, end_found, run_in, run_job
 from recbench.cli.workers import AsksWorkers
 from recbench.configuration import Resolved, resolve
 from recbench.errors import ConfigError, RunError
@@ -28,12 +35,19 @@ from recbench.logs import configure_console
 from recbench.repeat import CONFIG_DIR
 from recbench.report import LOG, RESULT, STATUS, read_run
 from recbench.run_config import read_config
+from recbench.text import aligned, printable, shortened
+
+logger = logging.getLogger(__name__)
 
 _EPILOG = """\
 examples:
   recbench run model=mf model.dim=64 trainer.lr=0.01 seed=1
   recbench run -m model=popularity,mf,neumf seed=0,1,2
   recbench run -m model=mf model.dim=8,16,32 hydra/launcher=joblib
+  recbench run -m model=mf model.dim=8,16,32 sweep.retry=failed
+  recbench run -m model=mf 'trainer.lr=tag(log,interval(0.01,1))' sweep.budget=20
+  recbench run -m model=mf,ease sweep=auto sweep.budget=600s
+  recbench run experiment=tuned_comparison model=item_knn,ease,mf
   recbench run experiment=NAME
   recbench run model=mf hydra.run.dir=outputs/mine
   recbench run --resume outputs/mine
@@ -43,11 +57,19 @@ that hydra/launcher=joblib has running; a second one ends it at once. Such a run
 --resume, or in a sweep when the command is typed again, and ends with the same bits as if nothing had happened. A state
 is kept every checkpoint_seconds=60; none by checkpoints=none.
 
+A sweep goes on where a job fails, unless sweep.fail_fast=true. Typed again, it leaves alone what failed, unless
+sweep.retry=failed. Jobs run at once by hydra/launcher=joblib, submitit_local or submitit_slurm.
+
+interval(), and beside it choice() and range(), are searched by optuna for the best value of the monitored metric on
+validation; sweep=auto searches where conf/sweep/MODEL.yaml says. sweep.budget is for each search: trials, or seconds as
+in 600s. sweep.prune=median stops hopeless trials; sweep.seeds=[0,1] trains the winner anew on training and validation.
+
 A value with commas is a sweep, one in brackets a list. A text with '=', brackets, commas, quotes or letters beyond
 English has quotes of its own: 'dataset.interactions="/data/a=b.csv"'. Hydra's own flags --cfg, --resolve, --package,
 --info and --hydra-help do what they do in Hydra.
 """
-EXIT_CODES = {"failed": 1, "mistake": 2, "diverged": 3}
+EXIT_CODES = {"failed": 1, "killed": 1, "unbegun": 1, "mistake": 2, "diverged": 3}
+"""Of a job that ended with an error, by its status; the lowest is the worst."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -69,16 +91,18 @@ def main(arguments: Sequence[str]) -> int:
         plan = make_plan(session, given.overrides, multirun=given.multirun, progress=not given.quiet)
         _warn_of_what_has_no_effect(plan)
         if given.dry_run:
-            _show(plan)
+            search_report.show(plan.folder, plan.searches) if plan.searches else _show(plan)
             return 0
         if not plan.multirun:
             _refuse_occupied(plan.folder)
         ends = launch(session, plan, given)
+    if plan.searches:
+        return search_report.summarise(plan.folder, ends)
     if plan.multirun:
         _summarise_sweep(plan, ends)
     else:
         _summarise_run(ends[0])
-    return min((EXIT_CODES[end.status] for end in ends if end.status in EXIT_CODES), default=0)
+    return min((EXIT_CODES[end.status] for end in ends if end.error is not None), default=0)
 
 
 def _parser() -> Parser:
@@ -88,7 +112,8 @@ def _parser() -> Parser:
         "--multirun",
         "-m",
         action="store_true",
-        help="run a sweep; what is done is skipped, what was interrupted goes on",
+        help="run a sweep; what is done is skipped, what was interrupted goes on, what failed is left alone unless "
+        "sweep.retry=failed",
     )
     parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder, as it was configured")
     parser.add_argument("--dry-run", action="store_true", help="show the jobs and their folders, and run nothing")
@@ -117,12 +142,18 @@ def launch(session: Hydra, plan: Plan, given: argparse.Namespace) -> list[JobEnd
         given: The flags ``plugin``, ``config_dir`` and ``quiet``.
 
     Raises:
-        RunError: The folder cannot be used.
+        RunError: The folder cannot be used, or is by another process that searches.
     """
     _make(plan)
-    task = partial(run_job, quiet=given.quiet, parent=os.getpid())
+    stop = plan.folder.absolute() / f".stop-{secrets.token_hex(4)}" if plan.sweep.fail_fast else None
+    task = partial(run_job, quiet=given.quiet, retry=plan.sweep.retry == "failed", stop=stop, parent=os.getpid())
     interrupts = AsksWorkers()
-    with plugins.told_to_workers(given.plugin), _told_config_dir(given.config_dir), interrupts.caught():
+    with (
+        plugins.told_to_workers(given.plugin),
+        _told_config_dir(given.config_dir),
+        interrupts.caught(),
+        _begun(plan),
+    ):
         try:
             if not plan.multirun:
                 return [session.run(CONFIG, task, list(plan.overrides)).return_value]
@@ -138,6 +169,21 @@ def launch(session: Hydra, plan: Plan, given: argparse.Namespace) -> list[JobEnd
             again = "typed again, the command goes on" if plan.multirun else _how_to_resume(plan.folder)
             print(f"interrupted; what is done so far is in {plan.folder}; {again}", file=sys.stderr)
             raise
+        except Exception as error:  # Other people's launchers may raise anything, as where a worker was killed.
+            if not plan.multirun:
+                raise
+            logger.error("the launcher failed: %s: %s", type(error).__name__, error)
+            return [end_found(job.folder) for job in plan.jobs]
+        finally:
+            if stop is not None:
+                stop.unlink(missing_ok=True)
+
+
+def _begun(plan: Plan) -> AbstractContextManager[None]:
+    """Let the folder remember what the plan searches for, where it does."""
+    if not plan.searches:
+        return nullcontext()
+    return begun(plan.folder, plan.searches, retry=plan.sweep.retry == "failed")
 
 
 def _resume(given: argparse.Namespace) -> int:
@@ -184,7 +230,7 @@ def _hydras_own(given: argparse.Namespace) -> int:
     before = sys.argv
     sys.argv = [before[0], *flags, *words]
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG)(run_job)()
+        hydra.main(**VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG)(run_job)()
     finally:
         sys.argv = before
     return 0
@@ -240,14 +286,19 @@ def _show(plan: Plan) -> None:
         note = ""
         if job.folder in first:
             note = f"  (the same as job {first[job.folder]})"
-        elif why_not_done(job.folder, job.resolved.config) is None:
-            note = "  (done already)"
-        elif status_of(job.folder) in RESUMABLE and why_not_resumed(job.folder, job.resolved.config) is None:
-            note = "  (was interrupted, goes on)"
+        elif plan.multirun:
+            note = _note(job, retry=plan.sweep.retry == "failed")
         first.setdefault(job.folder, number)
         print(f"job {number} of {n_jobs}: {' '.join(job.overrides)}")
         print(f"  folder  {job.folder}{note}")
         print("  " + "  ".join(f"{key} {value}" for key, value in _choices(job).items()))
+
+
+def _note(job: Job, *, retry: bool) -> str:
+    """Return what an earlier attempt at a job of a sweep means for it."""
+    found = standing(job.folder, job.resolved.config, retry=retry)
+    then = {"run": ", runs anew", "resume": ", goes on", "leave": ", is left alone without sweep.retry=failed"}
+    return "" if found.why is None else f"  ({found.why}{then.get(found.action, '')})"
 
 
 def _choices(job: Job) -> dict[str, str]:
@@ -296,13 +347,34 @@ def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
     except RunError as error:
         # Runs on several data sets, for instance: each is good, and there is no one table.
         print(f"no comparison: {error}")
-    last = {end.folder: end for end in ends}
-    bad = [end for end in last.values() if end.error is not None]
-    for end in bad:
-        _say_what_failed(end)
+    last = {end.folder: end for end in ends}.values()
+    bad = [end for end in last if end.error is not None and end.status != "unbegun"]
+    counts = Counter(end.status for end in last)
     if bad:
-        print(f"{len(bad)} of {len(last)} runs did not end well; typed again, the command runs these.", file=sys.stderr)
+        lines = [(end.status, printable(shortened(_first_line(end))), str(_log(end))) for end in bad]
+        print("\n".join(aligned([("status", "error", "log"), *lines], right=())))
+    said = [f"{len(bad)} of {len(last)} runs did not end well"] * bool(bad)
+    said += [f"{counts['unbegun']} of {len(last)} were not begun"] * bool(counts["unbegun"])
+    said += [f"{counts['elsewhere']} of {len(last)} are being run by another process"] * bool(counts["elsewhere"])
+    if said:
+        print(
+            f"{', '.join(said)}. Typed again, the command leaves alone what failed, unless with sweep.retry=failed, "
+            "and runs the rest.",
+            file=sys.stderr,
+        )
     print("\n".join(hints))
+
+
+def _first_line(end: JobEnd) -> str:
+    assert end.error is not None
+    return end.error.partition("\n")[0]
+
+
+def _log(end: JobEnd) -> Path:
+    """Return the log of a job, or its folder where there is none; from the working folder where that holds it."""
+    path = end.folder / LOG if (end.folder / LOG).exists() else end.folder
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _say_what_failed(end: JobEnd) -> None:

@@ -11,33 +11,33 @@ import traceback
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from recbench import configuration, experiment, plugins, redaction, repeat
+from recbench import configuration, errors, experiment, plugins, redaction, repeat
+from recbench.cli.gpus import gpu_of_its_own
+from recbench.cli.hydra_lines import register_resolver
+from recbench.cli.standing import BAD, move_aside, standing, status_of
 from recbench.cli.workers import Worker
 from recbench.configuration import ExperimentConfig, Resolved
-from recbench.datasets import DatasetConfig
-from recbench.errors import ConfigError, DataError, DivergedError, RunError, StorageError
+from recbench.errors import ConfigError, DataError, DivergedError, PrunedError, RunError, StorageError
 from recbench.experiment import Prepared
-from recbench.files import read_json
-from recbench.fingerprints import code_fingerprint
 from recbench.logs import configure_console
 from recbench.options import Config
-from recbench.report import RESULT, STATUS, read_run
-from recbench.resources import available_cores, resolve_device
-from recbench.resuming import RUN, circumstances, other_circumstances
-from recbench.tracking import hide_events
+from recbench.report import RESULT, read_run
+from recbench.search.pruning import judge
 
 logger = logging.getLogger(__name__)
 
-RESUMABLE = ("interrupted", "dead")
 _SLUG_LENGTH = 48
 _TELLING = ("model", "trainer", "negatives", "split")
+_NO_RUNS = ("hydra", "sweep")
+"""Nodes of what Hydra composes that belong to the command, and to none of its runs."""
+
 _prepared: dict[Any, Prepared] = {}
 _worker = Worker()
 
@@ -48,77 +48,100 @@ class JobEnd:
 
     Attributes:
         status: ``mistake`` is the user's: a wrong option that shows only with the data, or data that is not there.
+            ``skipped`` was done already, ``elsewhere`` is being run by another process, ``interrupted`` is a job
+            whose worker was asked to stop, or had been before it began; ``killed`` is a job whose
+            process is gone, ``unbegun`` one that was not begun since the sweep was ended.
         error: One line, where it failed.
     """
 
     folder: Path
-    status: Literal["done", "skipped", "failed", "mistake", "diverged", "interrupted"]
+    status: Literal[
+        "done", "skipped", "elsewhere", "pruned", "failed", "mistake", "diverged", "interrupted", "killed", "unbegun"
+    ]
     error: str | None = None
 
 
-def run_job(composed: DictConfig, *, quiet: bool = False, parent: int | None = None) -> JobEnd:
+def run_job(
+    composed: DictConfig,
+    *,
+    quiet: bool = False,
+    retry: bool = False,
+    stop: Path | None = None,
+    parent: int | None = None,
+) -> JobEnd:
     """Run one job in the folder that Hydra made for it, and return how it ended.
 
     Args:
         composed: The values that Hydra composed.
         quiet: Whether to show only warnings and errors.
+        retry: Whether a job of a sweep that failed before runs again.
+        stop: A file that a job of a sweep makes when it fails, and that keeps the others from beginning; or None.
         parent: The process that the command was typed to, where this may be another one: a worker, which returns
             ``interrupted`` instead of raising.
     """
     configure_console(quiet)
     folder = Path(HydraConfig.get().runtime.output_dir)
+    job = partial(_run_job, composed, folder, quiet=quiet, retry=retry, stop=stop)
     if parent in (None, os.getpid()):
-        return _run_job(composed, folder, quiet)
-    end = _worker.do(partial(_run_job, composed, folder, quiet))
+        return job()
+    end = _worker.do(job)
     if end is None and not any(folder.iterdir()):
         folder.rmdir()
     return end or JobEnd(folder, "interrupted")
 
 
-def _run_job(composed: DictConfig, folder: Path, quiet: bool) -> JobEnd:
+def _run_job(composed: DictConfig, folder: Path, *, quiet: bool, retry: bool, stop: Path | None) -> JobEnd:
     hydra = HydraConfig.get()
     # What a job alone could not have was found before the first one started.
     resolved = configuration.resolve(plain_values(composed, hydra), several_models=True)
     if hydra.mode != RunMode.MULTIRUN:
         return run_in(folder, resolved, progress=not quiet)
-    end = _run_unless_done(resolved, folder, progress=not quiet)
-    if end.error is not None:
-        logger.error("%s: %s: %s", folder.name, end.status, end.error)
-    return end
-
-
-def _run_unless_done(resolved: Resolved, folder: Path, *, progress: bool) -> JobEnd:
-    """Run a job of a sweep, if it is not done, or go on with it; what else an attempt left behind is moved aside."""
-    claim, config = folder.with_name(f".{folder.name}.lock"), resolved.config
+    claim = folder.with_name(f".{folder.name}.lock")
     try:
         with FileLock(claim, blocking=False):
             try:
-                why = why_not_done(folder, config)
-                if why is None:
-                    logger.info("%s: done already, skipped", folder.name)
-                    return JobEnd(folder, "skipped")
-                status = status_of(folder)
-                if status == "running":
-                    logger.info("%s: is being run by another process, skipped", folder.name)
-                    return JobEnd(folder, "skipped")
-                if (folder / RESULT).exists():
-                    # Where the data cannot be had any more, what was done before stays where it is.
-                    _hold(config, _prepared.get(_data_of(config)) or experiment.prepare(config))
-                if status in RESUMABLE:
-                    other = why_not_resumed(folder, config)
-                    if other is None:
-                        logger.info("%s: was interrupted, goes on", folder.name)
-                        return run_in(folder, resolved, progress=progress, resume=True)
-                    why = f"interrupted before, and {other}"
-                _move_aside(folder, why)
-                return run_in(folder, resolved, progress=progress)
+                return _run_in_sweep(resolved, folder, progress=not quiet, retry=retry, stop=stop)
             finally:
                 claim.unlink()
     except Timeout:
         logger.info("%s: is being run by another process, skipped", folder.name)
-        return JobEnd(folder, "skipped")
-    except (ConfigError, DataError, RunError) as error:
-        return JobEnd(folder, "mistake", str(error))
+        return JobEnd(folder, "elsewhere")
+
+
+def _run_in_sweep(resolved: Resolved, folder: Path, *, progress: bool, retry: bool, stop: Path | None) -> JobEnd:
+    """Run a job of a sweep or go on with it, unless it is done, failed before, or the sweep has been ended.
+
+    What else an attempt left behind is moved aside.
+    """
+    config = resolved.config
+    try:
+        found = standing(folder, config, retry=retry)
+        if found.action in ("skip", "elsewhere"):
+            logger.info("%s: %s, skipped", folder.name, found.why)
+            return JobEnd(folder, "skipped" if found.action == "skip" else "elsewhere")
+        if found.action == "leave":
+            logger.warning("%s: %s, left alone", folder.name, found.why)
+            return end_found(folder)
+        if stop is not None and stop.exists():
+            return JobEnd(folder, "unbegun")
+        if (folder / RESULT).exists():
+            # Where the data cannot be had any more, what was done before stays where it is.
+            _hold(config, _prepared.get(_data_of(config)) or experiment.prepare(config))
+        resume = found.action == "resume"
+        if resume:
+            logger.info("%s: %s, goes on", folder.name, found.why)
+        elif any(folder.iterdir()):
+            move_aside(folder, found.why or "no attempt ended well")
+    except Exception as error:
+        end = _end_of(folder, error)
+    else:
+        with gpu_of_its_own(config.settings.device):
+            end = run_in(folder, resolved, progress=progress, resume=resume)
+    if end.error is not None:
+        logger.error("%s: %s: %s", folder.name, end.status, end.error)
+        if stop is not None:
+            stop.touch()
+    return end
 
 
 def run_in(folder: Path, resolved: Resolved, *, progress: bool, resume: bool = False) -> JobEnd:
@@ -132,23 +155,64 @@ def run_in(folder: Path, resolved: Resolved, *, progress: bool, resume: bool = F
             not_applicable=resolved.not_applicable,
             progress=progress,
             resume=resume,
+            hopeless=judge(folder),
         )
-    except StorageError as error:
-        return JobEnd(folder, "failed", str(error))
-    except (ConfigError, DataError, RunError) as error:
-        return JobEnd(folder, "mistake", str(error))
-    except DivergedError as error:
-        return JobEnd(folder, "diverged", str(error))
-    except Exception as error:  # The border of a job: it is shown and recorded, and the others of the sweep go on.
-        traceback.print_exc()
-        return JobEnd(folder, "failed", f"{type(error).__name__}: {error}".partition("\n")[0])
+    except PrunedError:
+        return JobEnd(folder, "pruned")
+    except Exception as error:
+        return _end_of(folder, error)
     _hold(config, outcome.prepared)
     return JobEnd(folder, "done")
 
 
-def _data_of(config: ExperimentConfig) -> tuple[Config, ...]:
+def _end_of(folder: Path, error: Exception) -> JobEnd:
+    """Return how a job ended that raised ``error``: it is shown and recorded, and the others of the sweep go on."""
+    end = _judged(folder, type(error), str(error))
+    if end.status == "failed" and not isinstance(error, StorageError):
+        traceback.print_exc()
+    return end
+
+
+def end_found(folder: Path) -> JobEnd:
+    """Return how the job in ``folder`` ended, by what is recorded there.
+
+    Raises:
+        RunError: It cannot be read.
+    """
+    status = status_of(folder)
+    if status is None:
+        return JobEnd(folder, "unbegun", "was not begun.")
+    if status == "done":
+        return JobEnd(folder, "done")
+    if status in BAD:
+        error = read_run(folder)["error"]
+        return _judged(folder, getattr(errors, error["type"], Exception), error["message"], error["type"])
+    if status == "running":
+        return JobEnd(folder, "elsewhere")
+    return JobEnd(folder, "killed", "was interrupted." if status == "interrupted" else "its process is gone.")
+
+
+def _judged(folder: Path, kind: type[Exception], message: str, name: str | None = None) -> JobEnd:
+    """Return how a job ended by an error of this kind.
+
+    Args:
+        folder: Of the job.
+        kind: Class of the error, as far as it is known.
+        message: Its text.
+        name: Of the class, where it is another.
+    """
+    if issubclass(kind, DivergedError):
+        return JobEnd(folder, "diverged", message)
+    if issubclass(kind, StorageError):
+        return JobEnd(folder, "failed", message)
+    if issubclass(kind, ConfigError | DataError | RunError):
+        return JobEnd(folder, "mistake", message)
+    return JobEnd(folder, "failed", f"{name or kind.__name__}: {message}".partition("\n")[0])
+
+
+def _data_of(config: ExperimentConfig) -> tuple[Config | str, ...]:
     """Return the options that the data depends on."""
-    return config.dataset, config.split, config.evaluation
+    return config.dataset, config.split, config.evaluation, config.settings.fit_on
 
 
 def _hold(config: ExperimentConfig, prepared: Prepared) -> None:
@@ -157,89 +221,11 @@ def _hold(config: ExperimentConfig, prepared: Prepared) -> None:
     _prepared[_data_of(config)] = prepared
 
 
-def why_not_done(folder: Path, config: ExperimentConfig) -> str | None:
-    """Return why the result in ``folder`` cannot stand for a run of ``config`` now, or None where it can.
-
-    Raises:
-        ConfigError: There is no such device here, or the backend does not apply on it.
-        RunError: The result cannot be read.
-    """
-    path = folder / RESULT
-    result = read_json(path) if path.exists() else {}
-    if result.get("status") != "done":
-        return "no attempt ended well"
-    if result["fingerprints"]["code"] != code_fingerprint(config):
-        return "done before with other code"
-    now = _computed_on(config)
-    for name, value in now.items():
-        if result[name] != value:
-            return f"done before with {name} {result[name]}, now {value}"
-    newer = _newer_file(config, path)
-    return f"done before with other data ({newer} is newer)" if newer else None
-
-
-def why_not_resumed(folder: Path, config: ExperimentConfig) -> str | None:
-    """Return why the interrupted run in ``folder`` cannot go on as one of ``config``, or None where it can.
-
-    Raises:
-        ConfigError: There is no such device here.
-        RunError: A file of the run cannot be read.
-    """
-    other = other_circumstances(folder, config, circumstances(config, **_computed_on(config)))
-    if other is not None:
-        return other
-    newer = _newer_file(config, folder / RUN)
-    return f"data was other ({newer} is newer)" if newer else None
-
-
-def status_of(folder: Path) -> str | None:
-    """Return the status of the run in ``folder``, None where there is none that says what it is."""
-    there = (folder / RESULT).exists() or ((folder / STATUS).exists() and (folder / RUN).exists())
-    return read_run(folder)["status"] if there else None
-
-
-def _computed_on(config: ExperimentConfig) -> dict[str, Any]:
-    """Return what a run of ``config`` would compute on here."""
-    device = resolve_device(config.settings.device)
-    return {
-        "threads": config.settings.threads or available_cores(),
-        "device": str(device),
-        "backend": config.backend(device),
-    }
-
-
-def _newer_file(config: ExperimentConfig, path: Path) -> Path | None:
-    """Return a file of the data that was changed after the one at ``path``."""
-    written = path.stat().st_mtime_ns
-    return next((file for file in _files_of_data(config) if file.stat().st_mtime_ns > written), None)
-
-
-def _files_of_data(config: ExperimentConfig) -> list[Path]:
-    """Return the files and folders that the user named as the data and that are there, and what is in the folders."""
-    candidates = config.evaluation.candidates_path
-    named = [*cast(DatasetConfig, config.dataset).files, *([] if candidates is None else [Path(candidates)])]
-    found = [path for path in named if path.exists()]
-    return found + [file for folder in found if folder.is_dir() for file in sorted(folder.iterdir()) if file.is_file()]
-
-
-def _move_aside(folder: Path, why: str) -> None:
-    """Make ``folder`` empty by giving what is in it another name; results are never lost."""
-    if not any(folder.iterdir()):
-        return
-    number = 1
-    while (aside := folder.with_name(f"{folder.name}.old-{number}")).exists():
-        number += 1
-    folder.rename(aside)
-    hide_events(aside)
-    folder.mkdir()
-    logger.info("%s: %s, run anew; what was there is now %s", folder.name, why, aside.name)
-
-
 def plain_values(composed: DictConfig, hydra: Any = None) -> dict[str, Any]:
     """Return the plain nested values of what Hydra composed, interpolations resolved.
 
     Args:
-        composed: With the node ``hydra``, or without.
+        composed: With the node ``hydra``, or without. The node ``sweep`` is left out: it is no run's.
         hydra: That node, where ``composed`` is without.
 
     Raises:
@@ -252,7 +238,7 @@ def plain_values(composed: DictConfig, hydra: Any = None) -> dict[str, Any]:
         raise ConfigError("\n".join(mistakes))
     values: dict[str, Any] = {}
     for key in composed:
-        if key != "hydra":
+        if key not in _NO_RUNS:
             value = composed[key]
             values[str(key)] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     if "experiment" in values:
@@ -298,13 +284,14 @@ def _name_of_composed(*, _root_: DictConfig) -> str:
 
 
 def _sweep_name(*, _root_: DictConfig) -> str:
-    # As typed: what refers to other values is the same word in every job.
-    words = OmegaConf.to_container(_root_.hydra.overrides.task, resolve=False)
-    assert isinstance(words, list)
+    # As typed: what refers to other values is the same word in every job. How failures are dealt with names no sweep.
+    typed = OmegaConf.to_container(_root_.hydra.overrides.task, resolve=False)
+    assert isinstance(typed, list)
+    words = [word for word in typed if not word.lstrip("+").startswith("sweep.")]
     return hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()[:8]
 
 
 # Used by conf/config.yaml.
-OmegaConf.register_new_resolver("recbench.job", _name_of_composed, replace=True)
-OmegaConf.register_new_resolver("recbench.sweep", _sweep_name, replace=True)
-OmegaConf.register_new_resolver("recbench.random", lambda: secrets.token_hex(3), replace=True)
+register_resolver("recbench.job", _name_of_composed)
+register_resolver("recbench.sweep", _sweep_name)
+register_resolver("recbench.random", lambda: secrets.token_hex(3))

@@ -84,6 +84,8 @@ def _status(run: Path, result: Mapping[str, Any]) -> Iterator[Finding]:
         )
     elif status == "running":
         yield Finding("note", str(run), "is running; what it has so far was looked at.")
+    elif status == "pruned":
+        yield Finding("note", str(run), f"was a trial of a search, and pruned: {result['error']['message']}")
     elif status != "done":
         error = result.get("error") or {}
         why = f": {error['type']}: {error['message']}" if error else ""

@@ -206,7 +206,7 @@ def test_what_was_done_with_other_data_is_run_anew(command, finished):
 
 def test_a_file_in_a_named_folder_counts_as_data(tmp_path):
     from recbench import resolve
-    from recbench.cli.task import why_not_done
+    from recbench.cli.standing import why_other_result
     from recbench.fingerprints import code_fingerprint
     from recbench.resources import available_cores
 
@@ -222,9 +222,9 @@ def test_a_file_in_a_named_folder_counts_as_data(tmp_path):
     written = (tmp_path / "result.json").stat().st_mtime_ns
     for path in (ratings, ratings.parent):
         os.utime(path, ns=(written, written))
-    assert why_not_done(tmp_path, config) is None
+    assert why_other_result(tmp_path, config) is None
     os.utime(ratings, ns=(written + 1, written + 1))
-    assert why_not_done(tmp_path, config) == f"done before with other data ({ratings} is newer)"
+    assert why_other_result(tmp_path, config) == f"other data ({ratings} is newer)"
 
 
 def test_a_result_whose_data_is_gone_stays(command, finished):
@@ -319,12 +319,15 @@ def test_a_failing_job_does_not_stop_the_sweep(failing):
     ended = failing(*words)
     assert ended.code == 1
     assert sorted(result["status"] for result in results().values()) == ["diverged", "done", "failed"]
-    assert "2 of 3 runs did not end well; typed again, the command runs these.\n" in ended.err
+    assert "2 of 3 runs did not end well. Typed again, the command leaves alone what failed, unless " in ended.err
     assert ended.out.splitlines()[2].split()[:2] == ["failing", "1"]
 
     before = results()
     again = failing(*words)
-    assert again.code == 1
+    assert (again.code, again.out) == (1, ended.out)
+    assert results() == before
+    again = failing(*words, "sweep.retry=failed")
+    assert (again.code, again.out) == (1, ended.out)
     assert {name: result for name, result in results().items() if name.endswith(".old-1")} == {
         f"{name}.old-1": result for name, result in before.items() if result["status"] != "done"
     }
@@ -370,6 +373,7 @@ def test_a_job_in_use_is_left_alone(command):
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         ended = command(*words)
     assert "is being run by another process, skipped" in ended.err
+    assert "1 of 1 are being run by another process. Typed again, " in ended.err
     assert list(folder.iterdir()) == []
 
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from recbench.cli.composition import conf_dir, hydra_session, make_plan, threads_each
+from recbench.cli.composition import conf_dir, hydra_session, make_plan
+from recbench.cli.launchers import threads_each, threads_of_a_job
 from recbench.cli.task import job_name
 from recbench.configuration import resolve
 from recbench.errors import ConfigError
 from recbench.options import Config
 from recbench.resources import available_cores
+from recbench.sweep import SweepConfig
 
 FILES = sorted(path.relative_to(conf_dir()) for path in conf_dir().rglob("*.yaml"))
 
@@ -44,10 +46,16 @@ def test_nothing_typed_is_the_default_run(plan):
     assert config == resolve({"dataset": "ml-100k", "split": "random", "model": "mf"}).config
 
 
+def _of_its_model(group, name):
+    """Return what a search space is for, which is not what is run by default."""
+    return (f"model={name}",) if group == "sweep" and name != "auto" else ()
+
+
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_every_file_composes_and_resolves(plan, path):
     group, _, name = path.with_suffix("").as_posix().partition("/")
-    made = plan(f"{group}={name}" if name else "model=mf")
+    several = ("-m",) if group == "sweep" else ()
+    made = plan(*several, f"{group}={name}" if name else "model=mf", *_of_its_model(group, name))
     assert all(job.resolved.config.settings.experiment in (None, name) for job in made.jobs)
 
 
@@ -123,6 +131,34 @@ def test_a_search_space_in_a_file(plan):
         plan("-m", "sweep=bad", config_dir="mine")
 
 
+def test_options_of_the_sweep_are_no_runs(plan):
+    plain = plan("-m", "seed=0,1")
+    told = plan("-m", "seed=0,1", "sweep.retry=failed", "sweep.fail_fast=true")
+    assert (plain.sweep, told.sweep) == (SweepConfig(), SweepConfig(retry="failed", fail_fast=True))
+    assert told.folder == plain.folder
+    assert [job.folder for job in told.jobs] == [job.folder for job in plain.jobs]
+    assert [job.resolved for job in told.jobs] == [job.resolved for job in plain.jobs]
+    write("mine/sweep/seeds.yaml", "# @package _global_\nsweep:\n  retry: failed\n")
+    assert plan("-m", "sweep=seeds", config_dir="mine").sweep == SweepConfig(retry="failed")
+
+
+def test_mistakes_in_options_of_the_sweep_are_told_with_those_of_its_jobs(plan):
+    with pytest.raises(ConfigError) as told:
+        plan("-m", "seed=0,-1", "sweep.retry=all", "sweep.fail_fats=true")
+    assert str(told.value).splitlines() == [
+        "the sweep cannot be configured:",
+        "  retry = 'all': should be 'none' or 'failed'.",
+        "  fail_fats = True: no such option. Did you mean 'fail_fast'? Known: batch, budget, fail_fast, "
+        "prune, retry, sampler, sampler_seed, seeds, space.",
+        "job 2 of 2: the run cannot be configured:",
+        "  seed = -1: should be at least 0.",
+    ]
+    with pytest.raises(ConfigError, match="^sweep.retry=failed is an option of a sweep, and this is a single run: add"):
+        plan("sweep.retry=failed")
+    with pytest.raises(ConfigError, match="^sweep.retry=none,failed: the sweep's own options cannot be swept over; "):
+        plan("-m", "sweep.retry=none,failed")
+
+
 def test_options_without_effect_are_recorded_in_a_sweep_over_models(plan):
     made = plan("-m", "model=popularity,mf", "trainer.lr=0.1", "negatives.n_negatives=2")
     assert made.jobs[0].resolved.not_applicable == ("trainer.lr", "negatives.n_negatives")
@@ -144,6 +180,24 @@ def test_options_without_effect_are_recorded_in_a_sweep_over_models(plan):
 )
 def test_threads_are_shared_by_the_runs_at_once(n_runs, n_jobs, n_cores, threads):
     assert threads_each(n_runs, n_jobs, n_cores) == threads
+
+
+@pytest.mark.parametrize(
+    ("launcher", "n_runs", "threads"),
+    [
+        ({"_target_": "a.BasicLauncher"}, 9, None),
+        ({"_target_": "a.JoblibLauncher", "n_jobs": 4}, 9, 2),
+        ({"_target_": "a.LocalLauncher"}, 4, 2),
+        ({"_target_": "a.LocalLauncher"}, 20, 1),
+        ({"_target_": "a.SlurmLauncher", "cpus_per_task": 6}, 9, 6),
+        ({"_target_": "a.SlurmLauncher", "cpus_per_task": None}, 9, 1),
+        ({"_target_": "a.RayLauncher", "ray": {"init": {}, "remote": {"num_cpus": 3}}}, 9, 3),
+        ({"_target_": "a.RayLauncher", "ray": {"init": {}, "remote": {}}}, 9, 1),
+    ],
+)
+def test_threads_of_a_job_by_launcher(monkeypatch, launcher, n_runs, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert threads_of_a_job(launcher, n_runs) == threads
 
 
 def test_threads_are_given_where_none_are_typed(plan):

@@ -49,7 +49,7 @@ def test_a_name_that_does_not_exist(error_of):
     assert error_of("trainer=gradeint") == (
         "error: no trainer 'gradeint'. Did you mean 'gradient'? Known: alternating, auto, closed_form, gradient.\n"
     )
-    assert error_of("sweep=wide") == "error: no sweep 'wide'. Known: none.\n"
+    assert error_of("sweep=wide") == f"error: no sweep 'wide'. Known: auto, {MODELS}.\n"
     assert error_of("hydra/launcher=basik").startswith(
         "error: no hydra/launcher 'basik'. Did you mean 'basic'? Known: "
     )
@@ -76,7 +76,8 @@ def test_mistakes_of_all_parts_and_jobs_come_together(error_of):
         "ml-100k-mcrec, ml-1m, ml-1m-recbole, ml-20m, ml-32m, ml-latest-small, ncf-ml-1m, ncf-pinterest, planted, "
         "yelp2018.\n"
         "error: no option 'modle'. Did you mean 'model'? Known: backend, checkpoint_seconds, checkpoints, dataset, "
-        "device, evaluation, experiment, label, model, negatives, published, seed, split, threads, tracking, trainer.\n"
+        "device, evaluation, experiment, fit_on, label, model, negatives, published, seed, split, threads, tracking, "
+        "trainer, tuning.\n"
         "error: model 'mf' cannot be configured:\n  dim = '': should be a whole number (an integer).\n"
         "error: the run cannot be configured:\n  seed = -1: should be at least 0.\n"
         "error: trainer 'gradient' cannot be configured:\n  epochs = -1: should be at least 0.\n"

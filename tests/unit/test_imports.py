@@ -33,6 +33,8 @@ LAYERS = (
         "report",
         "resuming",
         "run_config",
+        "search",
+        "sweep",
         "tracking",
         "environment",
         "fingerprints",
@@ -51,7 +53,7 @@ LAYERS = (
         "plugins",
         "testing",
     },
-    {"cli", "__main__"},
+    {"cli", "_plugins", "__main__"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
@@ -104,7 +106,7 @@ def test_only_the_command_line_knows_hydra():
         for module in imported(path)
         if module.partition(".")[0] in ("hydra", "omegaconf", "hydra_plugins")
     }
-    assert knows == {"cli"}
+    assert knows == {"cli", "_plugins"}
 
 
 def test_help_and_the_package_need_neither_torch_nor_hydra():

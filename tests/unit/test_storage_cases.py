@@ -283,21 +283,26 @@ class Fragile(Model):
 
 def test_case_50_a_failing_job_is_recorded_and_the_others_go_on(command, tmp_path):
     """A job of a sweep fails. -> The others go on, its status and traceback are kept, the exit code is 1; typed again
-    the sweep skips what is done and runs the rest."""
+    the sweep skips what is done and leaves alone what failed; with `sweep.retry=failed` it runs that."""
     (tmp_path / "fragile_plugin.py").write_text(PLUGIN)
     words = ["run", "-m", "--plugin=fragile_plugin", "model=fragile", "model.fails=true,false", "dataset=planted"]
     words += ["dataset.n_users=30", "dataset.n_items=40", "dataset.n_interactions=300", "hydra.sweep.dir=sweep"]
     ended = command(*words)
     assert ended.code == 1
-    failure = r"error: failed: RuntimeError: out of order \(see .*sweep/fragile-fails_true-planted-\w{8}/run\.log\)"
-    assert re.search(failure, ended.err)
-    assert "1 of 2 runs did not end well; typed again, the command runs these." in ended.err
+    failure = r"^failed  RuntimeError: out of order  sweep/fragile-fails_true-planted-\w{8}/run\.log$"
+    assert re.search(failure, ended.out, re.MULTILINE)
+    assert "1 of 2 runs did not end well. Typed again, the command leaves alone what failed, unless with" in ended.err
     statuses = {path.parent: json.loads(path.read_text())["status"] for path in Path("sweep").rglob("status.json")}
     assert sorted(statuses.values()) == ["done", "failed"]
     (failed,) = [folder for folder, status in statuses.items() if status == "failed"]
     assert 'raise RuntimeError("out of order")' in (failed / "run.log").read_text(), "the traceback is in its log"
     again = command(*words)
     assert (again.code, again.err.count("done already, skipped")) == (1, 1)
+    assert again.err.count("failed before, left alone") == 1 and re.search(failure, again.out, re.MULTILINE)
+    assert not list(Path("sweep").glob("*.old-*"))
+    (tmp_path / "sweep" / failed.name / "run.log").unlink()
+    told = command(*words, "sweep.retry=failed")
+    assert told.code == 1 and (failed / "run.log").exists() and len(list(Path("sweep").glob("*.old-1"))) == 1
 
 
 # 51. Archives that attack.
