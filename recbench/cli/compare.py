@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from recbench import comparison, plugins
 from recbench.cli.arguments import Parser
-from recbench.errors import ConfigError
+from recbench.errors import ConfigError, RunError
 from recbench.files import replacing
 
 _EPILOG = """\
@@ -87,3 +87,17 @@ def main(arguments: Sequence[str]) -> int:
     if unfinished:
         print(unfinished, file=sys.stderr)
     return 0
+
+
+def print_comparison(results: Sequence[Mapping[str, Any]]) -> bool:
+    """Print the table of finished runs and its warnings, or why they make none; return whether there is one."""
+    try:
+        rows = comparison.with_statistics(comparison.compare(results))
+    except RunError as error:
+        # Runs on several data sets, for instance: each is good, and there is no one table.
+        print(f"no comparison: {error}")
+        return False
+    print(comparison.render(rows))
+    for sentence in comparison.warnings(rows):
+        print(f"warning: {sentence}", file=sys.stderr)
+    return True

@@ -20,6 +20,7 @@ from hydra._internal.hydra import Hydra
 from recbench import comparison, plugins
 from recbench.cli import search_report
 from recbench.cli.arguments import Parser
+from recbench.cli.compare import print_comparison
 from recbench.cli.composition import Job, Plan, conf_dir, hydra_session, hydra_words, make_plan
 from recbench.cli.hydra_lines import VERSION_BASE
 from recbench.cli.overrides import CONFIG
@@ -338,15 +339,8 @@ def _number(value: float | None) -> str:
 def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
     folder = shlex.quote(str(plan.folder))
     hints = [f"in TensorBoard:  recbench board {folder}"]
-    try:
-        rows = comparison.with_statistics(comparison.compare(comparison.read_results([plan.folder])))
-        print(comparison.render(rows))
-        for sentence in comparison.warnings(rows):
-            print(f"warning: {sentence}", file=sys.stderr)
+    if print_comparison(comparison.read_results([plan.folder])):
         hints.insert(0, f"the same table:  recbench compare {folder}")
-    except RunError as error:
-        # Runs on several data sets, for instance: each is good, and there is no one table.
-        print(f"no comparison: {error}")
     last = {end.folder: end for end in ends}.values()
     bad = [end for end in last if end.error is not None and end.status != "unbegun"]
     counts = Counter(end.status for end in last)

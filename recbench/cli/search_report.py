@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from recbench import compare, metrics, repeat
+from recbench import metrics, repeat
+from recbench.cli.compare import print_comparison
 from recbench.cli.searching import remembered
 from recbench.cli.task import JobEnd
-from recbench.errors import RunError
 from recbench.report import LOG, RESULT, read_run
 from recbench.search.record import SEARCH, WINNERS, Search, Trial, read_searches
 from recbench.search.space import Choice, Domain
@@ -88,11 +88,8 @@ def _print_winners(folder: Path, searches: Sequence[Search]) -> None:
         return
     budgets = dict.fromkeys(budget_in_words(search.budget) for search in searches)
     print(f"winners, trained on training and validation together; tuned within {' or '.join(budgets)} each:")
-    try:
-        print(compare.render(compare.compare([read_run(run) for run in finals if (run / RESULT).exists()]), "table"))
+    if print_comparison([read_run(run) for run in finals if (run / RESULT).exists()]):
         print(f"the same table:  recbench compare {shlex.quote(str(folder / WINNERS))}")
-    except RunError as error:
-        print(f"no comparison: {error}")
     print()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recbench import compare, experiment, resolve
+from recbench import comparison, experiment, resolve
 from recbench.cli.standing import standing
 from recbench.doctor.runs import verified
 from recbench.errors import PrunedError, RunError
@@ -103,7 +103,7 @@ def test_a_pruned_run_has_a_status_of_its_own(tmp_path):
     assert result["metrics"] == {"test": {}, "valid": {}}
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 3
     assert "Traceback" not in (run / "run.log").read_text() and not list(run.glob("*.pt"))
-    assert compare.compare([result]) == []
+    assert comparison.compare([result]) == []
     (found,) = (finding for finding in verified(run) if "trial" in finding.text)
     assert (found.level, found.text) == ("note", "was a trial of a search, and pruned: no hope")
     with pytest.raises(RunError, match="is 'pruned': there is nothing to go on with"):
