@@ -8,8 +8,9 @@ from typing import Any, Literal
 import torch
 
 from recbench.errors import ConfigError
-from recbench.models import Model
+from recbench.models import GradientModel, Model
 from recbench.models.gmf import GMF
+from recbench.models.ials import IALS
 from recbench.models.mf import MF
 from recbench.models.mlp import MLP
 from recbench.models.neumf import NeuMF
@@ -32,6 +33,7 @@ _APPLIES: dict[type[Model], dict[str, tuple[Any, ...]]] = {
     GMF: _NCF,
     MLP: _NCF,
     NeuMF: _NCF,
+    IALS: {},
 }
 """Models that compiled loops train, and the values of their options for which they do; of the class itself, not of what
 derives from it."""
@@ -82,7 +84,8 @@ def _wanted(
 ) -> list[str]:
     """Return what would have to be set otherwise for the compiled loops to apply; nothing where they do."""
     if model not in _APPLIES:
-        return [f"model={'|'.join(known.__name__.lower() for known in _APPLIES)} (here {model.__name__})"]
+        names = (known.__module__.rpartition(".")[2] for known in _APPLIES)
+        return [f"model={'|'.join(names)} (here {model.__name__})"]
     options = {"model": config, "trainer": trainer}
     wanted = []
     for key, allowed in (_APPLIES[model] | _ALWAYS).items():
@@ -91,7 +94,7 @@ def _wanted(
         if value not in allowed:
             words = "|".join("null" if one is None else str(one) for one in allowed)
             wanted.append(f"{key}={words} (here {value})")
-    if not isinstance(negatives, UniformConfig):
+    if issubclass(model, GradientModel) and not isinstance(negatives, UniformConfig):
         wanted.append("negatives=uniform")
     if device.type != "cpu":
         wanted.append(f"device=cpu (here {device})")

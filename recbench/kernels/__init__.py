@@ -1,0 +1,1 @@
+"""Loops that numba compiles, on plain arrays: no model, no configuration; the package itself imports no numba."""
