@@ -15,10 +15,11 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from recbench import datasets, models, negatives, plugins, redaction, splits, trainers
 from recbench.cleaning.normalise import NormaliseConfig
 from recbench.cleaning.written import described
-from recbench.compiled.backend import Backend, BackendName, resolve_backend
+from recbench.compiled.backend import resolve_backend
 from recbench.datasets import DatasetConfig
 from recbench.errors import ConfigError
 from recbench.evaluation import EvaluationConfig
+from recbench.kernels import Backend, BackendName
 from recbench.models import Model
 from recbench.nn.losses import losses
 from recbench.options import TOO_DEEP, Config, NestedMistakes, did_you_mean, too_deep

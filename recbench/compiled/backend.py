@@ -1,24 +1,24 @@
-"""Which backend trains a model: PyTorch, or loops that numba compiles."""
+"""Which backend a model is fitted with: PyTorch, or loops that numba compiles."""
 
 from __future__ import annotations
 
-import importlib.util
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from recbench import kernels
 from recbench.errors import ConfigError
+from recbench.kernels import Backend, BackendName
 from recbench.models import GradientModel, Model
 from recbench.models.gmf import GMF
 from recbench.models.ials import IALS
+from recbench.models.item_knn import ItemKNN
 from recbench.models.mf import MF
 from recbench.models.mlp import MLP
 from recbench.models.neumf import NeuMF
+from recbench.models.user_knn import UserKNN
 from recbench.negatives.uniform import UniformConfig
 from recbench.options import Config
-
-BackendName = Literal["auto", "torch", "compiled"]
-Backend = Literal["torch", "compiled"]
 
 _ALWAYS: dict[str, tuple[Any, ...]] = {"trainer.schedule": ("constant",), "trainer.clip_norm": (None,)}
 _NCF: dict[str, tuple[Any, ...]] = {
@@ -34,8 +34,10 @@ _APPLIES: dict[type[Model], dict[str, tuple[Any, ...]]] = {
     MLP: _NCF,
     NeuMF: _NCF,
     IALS: {},
+    ItemKNN: {},
+    UserKNN: {"model.prune_axis": ("row",)},
 }
-"""Models that compiled loops train, and the values of their options for which they do; of the class itself, not of what
+"""Models that compiled loops fit, and the values of their options for which they do; of the class itself, not of what
 derives from it."""
 
 
@@ -63,7 +65,7 @@ def resolve_backend(
     if name == "torch":
         return "torch"
     wanted = _wanted(model, config, trainer, negatives, device)
-    installed = all(importlib.util.find_spec(module) is not None for module in ("numba", "threadpoolctl"))
+    installed = kernels.installed()
     if name == "auto":
         return "compiled" if installed and not wanted else "torch"
     if wanted:

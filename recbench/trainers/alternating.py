@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from recbench.compiled.backend import BackendName, resolve_backend
+from recbench.compiled.backend import resolve_backend
 from recbench.data import Interactions, Split
 from recbench.errors import ConfigError, DivergedError
+from recbench.kernels import BackendName
 from recbench.models import AlternatingModel, Model
 from recbench.models.ials import IALS
 from recbench.trainers import register
