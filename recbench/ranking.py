@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from recbench import kernels
 from recbench.data import Histories, Holdout, Interactions, Ranking, UserBatch
 from recbench.errors import NonFiniteScoresError, ScoringMemoryError
 from recbench.models import Model
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 SMALLEST_HALVED_BLOCK = 64
 """Users below which no block is halved: products of few rows take other paths, which may change a score's last bits."""
+
+WORTH_LOADING = 2**27
+"""Scores that take about as long to rank as numba takes to load: with fewer it is used only if it is there already."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +80,7 @@ class TopK:
     tied: Tensor
 
 
-def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) -> TopK:
+def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor, compiled: bool = False) -> TopK:
     """Return the best ``k`` columns of each row by (score descending, the user's tie order).
 
     Args:
@@ -85,7 +89,10 @@ def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) 
         ties: The order among equal scores.
         users: (B,) whose rows these are, -1 for an unknown user.
         items: (C,) or (B, C) int64, what the columns stand for, each item once in a row; -1 is padding.
+        compiled: Whether by a compiled loop, which gives the same; on the CPU.
     """
+    if compiled:
+        return _compiled_top_k(scores, k, ties, users, items)
     n_columns = scores.shape[1]
     found = min(k + 1, n_columns)
     values, columns = torch.topk(scores, found, dim=1)
@@ -103,6 +110,21 @@ def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) 
     tied = torch.zeros(len(scores), k, dtype=torch.bool, device=scores.device)
     tied[:, : equal.shape[1]] = equal
     return TopK(best, tied)
+
+
+def _compiled_top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) -> TopK:
+    """Return what ``top_k`` does."""
+    # These import numba, which takes a second and need not be there.
+    from recbench.kernels import top_k as loops
+    from recbench.kernels.compiling import dealt
+
+    columns = torch.empty(len(scores), k, dtype=torch.int64)
+    tied = torch.empty(len(scores), k, dtype=torch.bool)
+    shared = items[None] if items.dim() == 1 else items
+    tables = (scores.contiguous(), shared.contiguous(), ties.place, ties.start[users], columns, tied)
+    arrays = tuple(table.numpy() for table in tables)
+    dealt(lambda rows: loops.top_k(rows, *arrays), np.zeros(len(scores), np.int64), torch.get_num_threads())
+    return TopK(columns, tied)
 
 
 def _resolve(scores: Tensor, cut: Tensor, precedence: Tensor, found: int) -> Tensor:
@@ -169,12 +191,13 @@ def rank(
     model.eval()
     blocks: list[_Block] = []
     done, n_users = 0, len(holdout.users)
+    compiled = model.compiled and (kernels.loaded() or n_users * model.n_items >= WORTH_LOADING)
     disable = None if progress else True
     try:
         with torch.no_grad(), tqdm(total=n_users, desc=progress, disable=disable, delay=1, leave=False) as bar:
             while done < n_users:
                 rows = torch.arange(done, min(done + user_block, n_users))
-                block = _block_that_fits(model, holdout, train, masked, ties, rows, k, with_auc)
+                block = _block_that_fits(model, holdout, train, masked, ties, rows, k, with_auc, compiled)
                 if block is None:
                     user_block = _halved(min(user_block, n_users), model)
                     continue
@@ -251,6 +274,7 @@ def _rank_block(
     rows: Tensor,
     k: int,
     with_auc: bool,
+    compiled: bool,
 ) -> _Block:
     """Rank the items for some rows of the holdout."""
     device = model.device
@@ -270,7 +294,7 @@ def _rank_block(
         scores = _checked(model.score(batch, safe), model, tuple(safe.shape), holdout.users[rows], train)
         scores = scores.masked_fill(hidden, -torch.inf)
         relevant = relevant.gather(1, safe)
-    best = top_k(scores, k, ties, users, items)
+    best = top_k(scores, k, ties, users, items, compiled)
     listed = best.columns >= 0
     columns = best.columns.clamp(min=0)
     hits = relevant.gather(1, columns) & listed

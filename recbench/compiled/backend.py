@@ -10,6 +10,7 @@ from recbench import kernels
 from recbench.errors import ConfigError
 from recbench.kernels import Backend, BackendName
 from recbench.models import GradientModel, Model
+from recbench.models.ease import EASE
 from recbench.models.gmf import GMF
 from recbench.models.ials import IALS
 from recbench.models.item_knn import ItemKNN
@@ -35,6 +36,7 @@ _APPLIES: dict[type[Model], dict[str, tuple[Any, ...]]] = {
     NeuMF: _NCF,
     IALS: {},
     ItemKNN: {},
+    EASE: {},
     UserKNN: {"model.prune_axis": ("row",)},
 }
 """Models that compiled loops fit, and the values of their options for which they do; of the class itself, not of what

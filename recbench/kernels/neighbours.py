@@ -173,7 +173,7 @@ def add_up(
     entries: NDArray[np.int64],
     weights: NDArray[np.float32],
     begins: NDArray[np.int64],
-    columns: NDArray[np.int64],
+    columns: NDArray[np.int32],
     values: NDArray[np.float32],
     sums: NDArray[np.float32],
 ) -> None:

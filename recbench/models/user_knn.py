@@ -132,7 +132,7 @@ class UserKNN(Model):
         """Return the scores (B, I) by compiled loops: a user costs by those who have an item of the history."""
         # Imports numba, which takes a second and need not be there.
         from recbench.kernels.neighbours import Asked, Asking
-        from recbench.nn.compiled_neighbours import nearest, sums_of_rows
+        from recbench.nn.compiled_neighbours import add_rows, nearest
 
         history = batch.history.distinct(self.n_items)
         weights = self.weights.of_profiles(history.counts)
@@ -144,5 +144,10 @@ class UserKNN(Model):
         asked = Asked(*(table.numpy() for table in (*tables, self.places.argsort())))
         users, near = nearest(self.config, asking, asked, self.k, alpha_of_asked=True)
         everybody = torch.arange(0, users.numel() + 1, self.k)
-        taken = Histories(self.taken_offsets, self.taken, torch.ones(len(self.taken)))
-        return sums_of_rows(Histories(everybody, users.flatten()), near.flatten().float(), taken, self.n_items)
+        return add_rows(
+            Histories(everybody, users.flatten()),
+            near.flatten().float(),
+            Histories(self.taken_offsets, self.taken),
+            torch.ones(len(self.taken)),
+            torch.empty(len(batch), self.n_items),
+        )

@@ -48,18 +48,17 @@ def nearest(
     return indices, near
 
 
-def sums_of_rows(taken: Histories, weights: Tensor, table: Histories, n_columns: int) -> Tensor:
-    """Return the sum (Q, C) float32 of the rows of a sparse table that each row of ``taken`` names.
+def add_rows(taken: Histories, weights: Tensor, table: Histories, values: Tensor, out: Tensor) -> Tensor:
+    """Return ``out`` (Q, C) float32, filled with the sums of the rows of a sparse table that each of ``taken`` names.
 
     Args:
         taken: Q rows of numbers of rows of ``table``; one that is there twice counts once.
         weights: (N,) float32, of each entry of ``taken``.
-        table: Rows of columns, with their values.
-        n_columns: C.
+        table: Rows of columns.
+        values: (M,) float32, what stands there.
+        out: Is filled.
     """
-    assert table.values is not None
-    sums = torch.empty(len(taken), n_columns)
-    arrays = (taken.offsets, taken.items, weights, table.offsets, table.items, table.values, sums)
+    arrays = (taken.offsets, taken.items, weights, table.offsets, table.items.int(), values, out)
     columns = tuple(array.numpy() for array in arrays)
     dealt(lambda rows: loops.add_up(rows, *columns), taken.counts.numpy(), torch.get_num_threads())
-    return sums
+    return out

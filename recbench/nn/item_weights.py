@@ -68,9 +68,11 @@ class ItemNeighbours(nn.Module):
         """
         if compiled:
             # Imports numba, which takes a second and need not be there.
-            from recbench.nn.compiled_neighbours import sums_of_rows
+            from recbench.nn.compiled_neighbours import add_rows
 
-            scores = sums_of_rows(history, torch.ones(len(history.items)), self.by_neighbour(), self.n_items)
+            table, out = self.by_neighbour(), torch.empty(len(history), self.n_items)
+            assert table.values is not None
+            scores = add_rows(history, torch.ones(len(history.items)), table, table.values, out)
             return scores if items is None else scores.gather(1, items)
         taken = history.mask(self.n_items).T.float().contiguous()
         scores = F.embedding_bag(self.neighbours, taken, per_sample_weights=self.weights, mode="sum").T
