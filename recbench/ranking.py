@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 SMALLEST_HALVED_BLOCK = 64
 """Users below which no block is halved: products of few rows take other paths, which may change a score's last bits."""
+
+SMALLEST_GROUP = 10
+"""Columns in a group below which it is faster to search all columns at once."""
 
 WORTH_LOADING = 2**27
 """Scores that take about as long to rank as numba takes to load: with fewer it is used only if it is there already."""
@@ -95,7 +99,7 @@ def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor, 
         return _compiled_top_k(scores, k, ties, users, items)
     n_columns = scores.shape[1]
     found = min(k + 1, n_columns)
-    values, columns = torch.topk(scores, found, dim=1)
+    values, columns = _largest(scores, found)
     equal = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)
     if found < n_columns:
         # Only where equal scores lie on both sides of the cut do all columns have to be compared.
@@ -110,6 +114,29 @@ def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor, 
     tied = torch.zeros(len(scores), k, dtype=torch.bool, device=scores.device)
     tied[:, : equal.shape[1]] = equal
     return TopK(best, tied)
+
+
+def _largest(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Return the ``n`` largest values of each row, largest first, and their columns, both (B, n); of equals any.
+
+    Where there are many columns they are parted into groups, and only the ``n`` groups with the largest maxima are
+    searched: an entry of another group has ``n`` entries before it or equal to it.
+    """
+    n_columns = scores.shape[1]
+    size = int(math.sqrt(n_columns / n) / 2)
+    if size < SMALLEST_GROUP:
+        values, columns = torch.topk(scores, n, dim=1)
+        return values, columns
+    n_groups = n_columns // size
+    rest = n_groups * size
+    maxima = scores[:, :rest].unflatten(1, (size, n_groups)).amax(1)
+    groups = torch.topk(maxima, n, dim=1, sorted=False).indices
+    within = torch.arange(0, rest, n_groups, device=scores.device)
+    inside = (groups[:, None, :] + within[:, None]).flatten(1)
+    behind = torch.arange(rest, n_columns, device=scores.device).expand(len(scores), -1)
+    searched = torch.cat([inside, behind], 1)
+    values, places = torch.topk(scores.gather(1, searched), n, dim=1)
+    return values, searched.gather(1, places)
 
 
 def _compiled_top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) -> TopK:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recbench.data import Interactions, Vocabulary
 from recbench.errors import NonFiniteScoresError
-from recbench.ranking import TieOrder, _auc, rank, scored_blocks, top_k
+from recbench.ranking import SMALLEST_GROUP, TieOrder, _auc, rank, scored_blocks, top_k
 
 
 def random_order(n_users, n_items, seed=0):
@@ -55,6 +55,18 @@ def test_top_k_is_that_of_a_python_sort(n_values, k, compiled):
         assert best.columns[row].tolist() == listed + [-1] * (k - len(listed))
         equal = [bool(scores[row, one] == scores[row, next_]) for one, next_ in zip(order, order[1:])]
         assert best.tied[row].tolist() == (equal + [False] * k)[:k]
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+@pytest.mark.parametrize("n_values", [1, 2, 50, 10**6])
+def test_of_many_columns_only_the_best_groups_are_searched(n_values, k):
+    """5,003 columns are no whole number of groups; with one value all are tied."""
+    assert math.sqrt(5003 / (k + 1)) / 2 >= SMALLEST_GROUP
+    scores, ties = random_scores(10, 5003, n_values), random_order(10, 5003)
+    best = top_k(scores, k, ties, torch.arange(10), torch.arange(5003))
+    precedence = ties.precedence(torch.arange(10), torch.arange(5003)).tolist()
+    for row in range(10):
+        assert best.columns[row].tolist() == sorted_columns(scores[row].tolist(), precedence[row])[:k]
 
 
 @COMPILED
