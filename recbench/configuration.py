@@ -66,8 +66,8 @@ class Settings(Config):
 
     backend: BackendName = "auto"
     """What computes: torch; compiled (by numba, on the CPU), where there are such loops for the model and its options:
-    mf by optimizer=sgd with batch_size=1, gmf, mlp and neumf by adam and sgd without reg and dropout; or auto, which is
-    compiled where that applies and is installed."""
+    mf by optimizer=sgd with batch_size=1, gmf, mlp and neumf by adam and sgd without reg and dropout, ials, item_knn,
+    user_knn by prune_axis=row, ease; or auto, which is compiled where that applies and is installed."""
 
     label: str | None = None
     """A name for the row in comparisons; null names the model."""
