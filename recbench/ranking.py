@@ -308,7 +308,7 @@ def _rank_block(
     users = holdout.users[rows].to(device)
     known_as = torch.full_like(users, -1) if holdout.strangers else users
     batch = UserBatch(known_as, holdout.history.rows(rows).to(device))
-    seen = masked.rows(rows).to(device)
+    seen = batch.history if masked is holdout.history else masked.rows(rows).to(device)
     relevant = holdout.target.rows(rows).to(device).mask(model.n_items)
     if holdout.candidates is None:
         items = torch.arange(model.n_items, device=device)
