@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from recbench import ConfigError, models, resolve, splits, trainers
+from recbench import ConfigError, load, models, resolve, run, splits, trainers
 from recbench.data import Histories, Interactions, UserBatch
 from recbench.nn.profiles import ProfileConfig, nearest_profiles
 
@@ -147,3 +147,11 @@ def test_torch_is_asked_where_it_is_set(data):
     assert model.compiled
     trainers.build("closed_form").fit(model, data, backend="torch")
     assert not model.compiled
+
+
+@pytest.mark.parametrize("backend", ["torch", "compiled"])
+def test_a_loaded_run_scores_by_the_backend_that_it_was_made_with(tmp_path, backend):
+    planted = {"name": "planted", "n_users": 60, "n_items": 40, "n_interactions": 600}
+    settings = {"backend": backend, "threads": 1, "tracking": {"tensorboard": False}}
+    run(resolve({"model": "item_knn", "dataset": planted, **settings}).config, tmp_path / "run", progress=False)
+    assert load(tmp_path / "run").model.compiled == (backend == "compiled")
