@@ -1,6 +1,7 @@
-"""``recbench.nn.least_squares`` in compiled loops on one or more threads; the bits do not depend on how many.
+"""``recbench.nn.least_squares`` in compiled loops on one or more threads.
 
-Differs: rows are solved one by one, the next to be dealt to the thread whose turn it is.
+Rows are solved one by one, each by one thread, the longest dealt first: how many threads there are changes no bit of
+the loops' own (PyTorch multiplies the tables that all rows share, on its own number of threads).
 """
 
 from __future__ import annotations
