@@ -15,10 +15,11 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from recbench import datasets, models, negatives, plugins, redaction, splits, trainers
 from recbench.cleaning.normalise import NormaliseConfig
 from recbench.cleaning.written import described
-from recbench.compiled.backend import Backend, BackendName, resolve_backend
+from recbench.compiled.backend import resolve_backend
 from recbench.datasets import DatasetConfig
 from recbench.errors import ConfigError
 from recbench.evaluation import EvaluationConfig
+from recbench.kernels import Backend, BackendName
 from recbench.models import Model
 from recbench.nn.losses import losses
 from recbench.options import TOO_DEEP, Config, NestedMistakes, did_you_mean, too_deep
@@ -79,8 +80,8 @@ class Settings(Config):
 
     backend: BackendName = "auto"
     """What computes: torch; compiled (by numba, on the CPU), where there are such loops for the model and its options:
-    mf by optimizer=sgd with batch_size=1, gmf, mlp and neumf by adam and sgd without reg and dropout; or auto, which is
-    compiled where that applies and is installed."""
+    mf by optimizer=sgd with batch_size=1, gmf, mlp and neumf by adam and sgd without reg and dropout, ials, item_knn,
+    user_knn by prune_axis=row, ease; or auto, which is compiled where that applies and is installed."""
 
     label: str | None = None
     """A name for the row in comparisons; null names the model."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from recbench import kernels
 from recbench.data import Histories, Holdout, Interactions, Ranking, UserBatch
 from recbench.errors import NonFiniteScoresError, ScoringMemoryError
 from recbench.models import Model
@@ -23,6 +25,12 @@ logger = logging.getLogger(__name__)
 
 SMALLEST_HALVED_BLOCK = 64
 """Users below which no block is halved: products of few rows take other paths, which may change a score's last bits."""
+
+SMALLEST_GROUP = 10
+"""Columns in a group below which it is faster to search all columns at once."""
+
+WORTH_LOADING = 2**27
+"""Scores that take about as long to rank as numba takes to load: with fewer it is used only if it is there already."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +84,7 @@ class TopK:
     tied: Tensor
 
 
-def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) -> TopK:
+def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor, compiled: bool = False) -> TopK:
     """Return the best ``k`` columns of each row by (score descending, the user's tie order).
 
     Args:
@@ -85,10 +93,13 @@ def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) 
         ties: The order among equal scores.
         users: (B,) whose rows these are, -1 for an unknown user.
         items: (C,) or (B, C) int64, what the columns stand for, each item once in a row; -1 is padding.
+        compiled: Whether by a compiled loop, which gives the same; on the CPU.
     """
+    if compiled:
+        return _compiled_top_k(scores, k, ties, users, items)
     n_columns = scores.shape[1]
     found = min(k + 1, n_columns)
-    values, columns = torch.topk(scores, found, dim=1)
+    values, columns = _largest(scores, found)
     equal = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)
     if found < n_columns:
         # Only where equal scores lie on both sides of the cut do all columns have to be compared.
@@ -103,6 +114,44 @@ def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) 
     tied = torch.zeros(len(scores), k, dtype=torch.bool, device=scores.device)
     tied[:, : equal.shape[1]] = equal
     return TopK(best, tied)
+
+
+def _largest(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Return the ``n`` largest values of each row, largest first, and their columns, both (B, n); of equals any.
+
+    Where there are many columns they are parted into groups, and only the ``n`` groups with the largest maxima are
+    searched: an entry of another group has ``n`` entries before it or equal to it.
+    """
+    n_columns = scores.shape[1]
+    size = int(math.sqrt(n_columns / n) / 2)
+    if size < SMALLEST_GROUP:
+        values, columns = torch.topk(scores, n, dim=1)
+        return values, columns
+    n_groups = n_columns // size
+    rest = n_groups * size
+    maxima = scores[:, :rest].unflatten(1, (size, n_groups)).amax(1)
+    groups = torch.topk(maxima, n, dim=1, sorted=False).indices
+    within = torch.arange(0, rest, n_groups, device=scores.device)
+    inside = (groups[:, None, :] + within[:, None]).flatten(1)
+    behind = torch.arange(rest, n_columns, device=scores.device).expand(len(scores), -1)
+    searched = torch.cat([inside, behind], 1)
+    values, places = torch.topk(scores.gather(1, searched), n, dim=1)
+    return values, searched.gather(1, places)
+
+
+def _compiled_top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) -> TopK:
+    """Return what ``top_k`` does."""
+    # These import numba, which takes a second and need not be there.
+    from recbench.kernels import top_k as loops
+    from recbench.kernels.compiling import dealt
+
+    columns = torch.empty(len(scores), k, dtype=torch.int64)
+    tied = torch.empty(len(scores), k, dtype=torch.bool)
+    shared = items[None] if items.dim() == 1 else items
+    tables = (scores.contiguous(), shared.contiguous(), ties.place, ties.start[users], columns, tied)
+    arrays = tuple(table.numpy() for table in tables)
+    dealt(lambda rows: loops.top_k(rows, *arrays), np.zeros(len(scores), np.int64), torch.get_num_threads())
+    return TopK(columns, tied)
 
 
 def _resolve(scores: Tensor, cut: Tensor, precedence: Tensor, found: int) -> Tensor:
@@ -169,12 +218,13 @@ def rank(
     model.eval()
     blocks: list[_Block] = []
     done, n_users = 0, len(holdout.users)
+    compiled = model.compiled and (kernels.loaded() or n_users * model.n_items >= WORTH_LOADING)
     disable = None if progress else True
     try:
         with torch.no_grad(), tqdm(total=n_users, desc=progress, disable=disable, delay=1, leave=False) as bar:
             while done < n_users:
                 rows = torch.arange(done, min(done + user_block, n_users))
-                block = _block_that_fits(model, holdout, train, masked, ties, rows, k, with_auc)
+                block = _block_that_fits(model, holdout, train, masked, ties, rows, k, with_auc, compiled)
                 if block is None:
                     user_block = _halved(min(user_block, n_users), model)
                     continue
@@ -251,13 +301,14 @@ def _rank_block(
     rows: Tensor,
     k: int,
     with_auc: bool,
+    compiled: bool,
 ) -> _Block:
     """Rank the items for some rows of the holdout."""
     device = model.device
     users = holdout.users[rows].to(device)
     known_as = torch.full_like(users, -1) if holdout.strangers else users
     batch = UserBatch(known_as, holdout.history.rows(rows).to(device))
-    seen = masked.rows(rows).to(device)
+    seen = batch.history if masked is holdout.history else masked.rows(rows).to(device)
     relevant = holdout.target.rows(rows).to(device).mask(model.n_items)
     if holdout.candidates is None:
         items = torch.arange(model.n_items, device=device)
@@ -270,7 +321,7 @@ def _rank_block(
         scores = _checked(model.score(batch, safe), model, tuple(safe.shape), holdout.users[rows], train)
         scores = scores.masked_fill(hidden, -torch.inf)
         relevant = relevant.gather(1, safe)
-    best = top_k(scores, k, ties, users, items)
+    best = top_k(scores, k, ties, users, items, compiled)
     listed = best.columns >= 0
     columns = best.columns.clamp(min=0)
     hits = relevant.gather(1, columns) & listed

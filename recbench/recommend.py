@@ -63,6 +63,7 @@ def load(folder: str | Path) -> Recommender:
     # The runs that training started from are part of the checkpoint by now, and may be gone.
     started_from = {name: None for name in type(config.model).model_fields if name.startswith("pretrained")}
     model: Model = entry.target(config.model.model_copy(update=started_from), split.train, config.seed)
+    model.backend = config.settings.backend
     state = load_checkpoint(folder, entry.name, split.train)
     try:
         model.load_state_dict(state)

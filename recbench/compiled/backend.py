@@ -1,23 +1,25 @@
-"""Which backend trains a model: PyTorch, or loops that numba compiles."""
+"""Which backend a model is fitted with: PyTorch, or loops that numba compiles."""
 
 from __future__ import annotations
 
-import importlib.util
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from recbench import kernels
 from recbench.errors import ConfigError
-from recbench.models import Model
+from recbench.kernels import Backend, BackendName
+from recbench.models import GradientModel, Model
+from recbench.models.ease import EASE
 from recbench.models.gmf import GMF
+from recbench.models.ials import IALS
+from recbench.models.item_knn import ItemKNN
 from recbench.models.mf import MF
 from recbench.models.mlp import MLP
 from recbench.models.neumf import NeuMF
+from recbench.models.user_knn import UserKNN
 from recbench.negatives.uniform import UniformConfig
 from recbench.options import Config
-
-BackendName = Literal["auto", "torch", "compiled"]
-Backend = Literal["torch", "compiled"]
 
 _ALWAYS: dict[str, tuple[Any, ...]] = {"trainer.schedule": ("constant",), "trainer.clip_norm": (None,)}
 _NCF: dict[str, tuple[Any, ...]] = {
@@ -32,8 +34,12 @@ _APPLIES: dict[type[Model], dict[str, tuple[Any, ...]]] = {
     GMF: _NCF,
     MLP: _NCF,
     NeuMF: _NCF,
+    IALS: {},
+    ItemKNN: {},
+    EASE: {},
+    UserKNN: {"model.prune_axis": ("row",)},
 }
-"""Models that compiled loops train, and the values of their options for which they do; of the class itself, not of what
+"""Models that compiled loops fit, and the values of their options for which they do; of the class itself, not of what
 derives from it."""
 
 
@@ -61,7 +67,7 @@ def resolve_backend(
     if name == "torch":
         return "torch"
     wanted = _wanted(model, config, trainer, negatives, device)
-    installed = all(importlib.util.find_spec(module) is not None for module in ("numba", "threadpoolctl"))
+    installed = kernels.installed()
     if name == "auto":
         return "compiled" if installed and not wanted else "torch"
     if wanted:
@@ -82,7 +88,8 @@ def _wanted(
 ) -> list[str]:
     """Return what would have to be set otherwise for the compiled loops to apply; nothing where they do."""
     if model not in _APPLIES:
-        return [f"model={'|'.join(known.__name__.lower() for known in _APPLIES)} (here {model.__name__})"]
+        names = (known.__module__.rpartition(".")[2] for known in _APPLIES)
+        return [f"model={'|'.join(names)} (here {model.__name__})"]
     options = {"model": config, "trainer": trainer}
     wanted = []
     for key, allowed in (_APPLIES[model] | _ALWAYS).items():
@@ -91,7 +98,7 @@ def _wanted(
         if value not in allowed:
             words = "|".join("null" if one is None else str(one) for one in allowed)
             wanted.append(f"{key}={words} (here {value})")
-    if not isinstance(negatives, UniformConfig):
+    if issubclass(model, GradientModel) and not isinstance(negatives, UniformConfig):
         wanted.append("negatives=uniform")
     if device.type != "cpu":
         wanted.append(f"device=cpu (here {device})")

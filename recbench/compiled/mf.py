@@ -34,6 +34,7 @@ from torch import Tensor
 from recbench.compiled import sgd
 from recbench.data import Interactions
 from recbench.errors import DivergedError
+from recbench.kernels.compiling import LINE
 from recbench.models.mf import MF
 from recbench.negatives.uniform import UniformConfig
 from recbench.randomness import derive, generator
@@ -104,7 +105,7 @@ class MFSteps(Engine):
         self.offsets = histories.offsets.numpy()
         self.items = histories.items.to(torch.int32).numpy()
         self.order = np.empty_like(self.items)
-        self.lines = math.ceil((model.config.dim + 2 * model.config.biases) / sgd.LINE)
+        self.lines = math.ceil((model.config.dim + 2 * model.config.biases) / LINE)
 
     def state(self) -> dict[str, Any]:
         """Return nothing: the next epoch depends on the model alone."""
@@ -230,7 +231,7 @@ class MFSteps(Engine):
     def _rows(self, table: torch.nn.Embedding, side: int) -> Tensor:
         """Return the rows that ``sgd`` works on, of users (side 0) or items (side 1)."""
         config = self.model.config
-        rows = torch.zeros(table.num_embeddings, sgd.LINE * self.lines)
+        rows = torch.zeros(table.num_embeddings, LINE * self.lines)
         rows[:, : config.dim] = table.weight.detach()
         if config.biases:
             bias = (self.model.user_bias, self.model.item_bias)[side]

@@ -12,12 +12,9 @@ OOPSLA 2014) from a key of the seed and the epoch, the user, and the turn.
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -25,25 +22,16 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-logger = logging.getLogger(__name__)
+from recbench.kernels.compiling import LINE, Float32, compiled
 
 BPR, BCE, BCE_SUM = 0, 1, 2
 CHUNK = 16
 """Positives whose negatives are drawn before their steps are taken, so that rows can be fetched ahead of use."""
-LINE = 16
-"""Numbers in a cache line; rows are whole lines."""
-
-Float32: TypeAlias = Any
-"""One number, a float32; Python's own types have none."""
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 _GAMMA, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _LOW = np.uint64(0xFFFFFFFF)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _FAR = np.float32(-30)
 _FOLD = 1e-200
-# All that fast maths allows but that no number is infinite or not a number: a loss that diverges has to be seen.
-_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "nsz", "arcp", "contract"}}
 
 
 class Options(NamedTuple):
@@ -71,15 +59,6 @@ class Options(NamedTuple):
     reject_seen: bool
 
 
-def _compiled(function: _F) -> _F:
-    """Compile ``function`` when it is first called, and keep the code for other processes where a folder allows."""
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError as error:
-        logger.warning("compiled anew in each process, since no folder for it can be written to (%s)", error)
-        return numba.njit(**_OPTIONS)(function)
-
-
 @intrinsic
 def _prefetch(context: Any, rows: Any, row: Any, column: Any) -> Any:
     """Ask for the cache line of ``rows[row, column]``, which will be written to; changes nothing but the time."""
@@ -99,26 +78,26 @@ def _prefetch(context: Any, rows: Any, row: Any, column: Any) -> Any:
     return types.void(rows, row, column), generate
 
 
-@_compiled
+@compiled
 def _mixed(state: np.uint64) -> np.uint64:
     state = (state ^ (state >> np.uint64(30))) * _FIRST
     state = (state ^ (state >> np.uint64(27))) * _SECOND
     return state ^ (state >> np.uint64(31))
 
 
-@_compiled
+@compiled
 def _stream(key: np.uint64, user: int, turn: int) -> np.uint64:
     """Return the state in which the random numbers of a user's turn begin."""
     return _mixed(_mixed(key + np.uint64(user) * _GAMMA) + np.uint64(turn) * _GAMMA)
 
 
-@_compiled
+@compiled
 def _below(bits: np.uint64, n: int) -> np.int64:
     """Return one of 0 .. n - 1 by the 32 low ``bits``, each as likely as the others to within n / 2**32."""
     return np.int64(((bits & _LOW) * np.uint64(n)) >> np.uint64(32))
 
 
-@_compiled
+@compiled
 def arrange(
     key: np.uint64,
     users: NDArray[np.int64],
@@ -161,7 +140,7 @@ def arrange(
             starts[block] += 1
 
 
-@_compiled
+@compiled
 def _step(
     user: int,
     chosen: NDArray[np.int32],
@@ -258,7 +237,7 @@ def _step(
     return bias, likelihood, far, squares
 
 
-@_compiled
+@compiled
 def _with(margin: Float32, right: Float32, likelihood: float, far: float) -> tuple[float, float]:
     """Return ``likelihood`` times ``right``, the sigmoid of ``margin``, and ``far``; one logarithm for many pairs."""
     if margin < _FAR:
@@ -269,7 +248,7 @@ def _with(margin: Float32, right: Float32, likelihood: float, far: float) -> tup
     return likelihood, far
 
 
-@_compiled
+@compiled
 def train(
     key: np.uint64,
     turn: int,

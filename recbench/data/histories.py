@@ -54,6 +54,12 @@ class Histories:
         place = torch.repeat_interleave(self.offsets[:-1][safe], counts) + within
         return Histories(offsets, self.items[place], None if self.values is None else self.values[place])
 
+    def distinct(self, n_items: int) -> Histories:
+        """Return the rows with each of their items, below ``n_items``, once, in ascending order and without values."""
+        pairs = torch.unique(self.row_of_each() * n_items + self.items)
+        starts = torch.arange(len(self) + 1, device=pairs.device) * n_items
+        return Histories(torch.searchsorted(pairs, starts), pairs % n_items)
+
     def mask(self, n_items: int) -> Tensor:
         """Return (R, n_items) bool, true where the row holds the item."""
         mask = torch.zeros(len(self), n_items, dtype=torch.bool, device=self.items.device)

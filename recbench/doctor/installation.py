@@ -25,7 +25,7 @@ from recbench.resources import available_cores
 _FEW_BYTES = 2 << 30
 _GIVES = {
     "parquet": "reading Parquet files",
-    "fast": "compiled training (trainer.backend)",
+    "fast": "compiled loops (backend)",
     "export": "'recbench export'",
     "dev": "scripts/test",
 }

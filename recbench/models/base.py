@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from recbench import kernels
 from recbench.data import Interactions, UserBatch
 from recbench.errors import ConfigError
+from recbench.kernels import BackendName
 from recbench.options import Config
 
 BLOCK_NUMBERS = 2**19
@@ -31,6 +33,7 @@ class Model(nn.Module, ABC):
         stochastic: Whether another seed gives another model.
         folds_in: Whether it scores users by their history alone, also those it was not trained on.
         expected_failures: Checks of ``recbench.testing`` that it cannot pass, each with the reason.
+        backend: What computes where a model has more than one way to; a trainer sets it.
     """
 
     trainer: ClassVar[str] = "closed_form"
@@ -40,6 +43,7 @@ class Model(nn.Module, ABC):
     stochastic: ClassVar[bool] = False
     folds_in: ClassVar[bool] = False
     expected_failures: ClassVar[Mapping[str, str]] = {}
+    backend: BackendName = "auto"
 
     def __init__(self, config: Config, train: Interactions, seed: int = 0) -> None:
         """Make the model ready to be fitted.
@@ -60,6 +64,11 @@ class Model(nn.Module, ABC):
     def device(self) -> torch.device:
         """Where the model lives."""
         return self._place.device  # type: ignore[return-value]
+
+    @property
+    def compiled(self) -> bool:
+        """Whether compiled loops compute what it has them for."""
+        return self.backend != "torch" and self.device.type == "cpu" and kernels.installed()
 
     @abstractmethod
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:

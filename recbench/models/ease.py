@@ -59,7 +59,7 @@ class EASE(Model):
         Raises:
             ConfigError: ``reg`` is too small for the matrix to have an inverse in float32.
         """
-        fill_gram(train, self.weights)
+        fill_gram(train, self.weights, self.compiled)
         # LAPACK works in place on columns: on a symmetric matrix that lies in rows, through its transposed view.
         matrix = self.weights.T
         matrix.diagonal().add_(self.config.reg)

@@ -113,15 +113,23 @@ class IALS(AlternatingModel):
             ConfigError: Confidences go by ratings, and there are none or some are not above 0.
             DivergedError: A problem is singular in float32.
         """
-        by_user = train.histories.to(self.device)
-        users, items = train.users.to(self.device), train.items.to(self.device)
-        ratings = None if train.ratings is None else train.ratings.to(self.device)
-        by_item = Histories.from_pairs(items, users, self.n_items, ratings)
-        of_users, of_items = self._problem(by_user, self.n_items), self._problem(by_item, self.n_users)
+        of_users, of_items = self.problems(train)
         while True:
             self.user.copy_(self._solved(of_users, self.item, self.user))
             self.item.copy_(self._solved(of_items, self.user, self.item))
             yield self._objective(of_users, of_items) / len(train)
+
+    def problems(self, train: Interactions) -> tuple[LeastSquares, LeastSquares]:
+        """Return what users ask for, given the items' vectors, and what items do, given those of users.
+
+        Raises:
+            ConfigError: Confidences go by ratings, and there are none or some are not above 0.
+        """
+        by_user = train.histories.to(self.device)
+        users, items = train.users.to(self.device), train.items.to(self.device)
+        ratings = None if train.ratings is None else train.ratings.to(self.device)
+        by_item = Histories.from_pairs(items, users, self.n_items, ratings)
+        return self._problem(by_user, self.n_items), self._problem(by_item, self.n_users)
 
     def _problem(self, rows: Histories, n_others: int) -> LeastSquares:
         """Return what each row asks for, given vectors of the other side (equations 4 and 5 of Hu et al.)."""

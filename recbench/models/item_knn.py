@@ -80,7 +80,7 @@ class ItemKNN(Model):
     def fit(self, train: Interactions) -> None:
         """Find the neighbours of every item, some items at a time so that memory is bounded."""
         options, taken = self.config, binary_matrix(train).T.tocsr()
-        neighbours, weights = nearest_profiles(options, taken, self.near.k)
+        neighbours, weights = nearest_profiles(options, taken, self.near.k, self.compiled)
         popularity = torch.from_numpy(taken.sum(1))
         counted = torch.ones(self.n_items)
         if options.history == "weighted":
@@ -96,4 +96,4 @@ class ItemKNN(Model):
 
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
         """Return (B, I) or (B, C) scores; see ``Model.score``."""
-        return self.near(batch.history, items) + (self.bias if items is None else self.bias[items])
+        return self.near(batch.history, items, self.compiled) + (self.bias if items is None else self.bias[items])

@@ -92,11 +92,14 @@ class UserKNN(Model):
         Apart from that the constructor has the training interactions already.
         """
         if self.config.prune_axis == "column":
-            _, near = nearest_profiles(self.config, binary_matrix(train), self.k)
+            _, near = nearest_profiles(self.config, binary_matrix(train), self.k, self.compiled)
             self.reach.copy_(near[:, -1])
 
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
         """Return (B, I) or (B, C) scores; see ``Model.score``."""
+        if self.compiled and self.config.prune_axis == "row":
+            scores = self._compiled_sums(batch)
+            return scores if items is None else scores.gather(1, items)
         size = max(1, _BLOCK_ENTRIES // max(self.n_users, self.n_items))
         parts = torch.arange(len(batch), device=self.device).split(size)
         blocks = (UserBatch(batch.users[part], batch.history.rows(part)) for part in parts)
@@ -124,3 +127,27 @@ class UserKNN(Model):
             return torch.where(near >= self.reach, near, torch.zeros_like(near))
         users, kept = nearest(near, self.places, self.k)
         return torch.zeros(len(batch), self.n_users, device=self.device).scatter_(1, users, kept)
+
+    def _compiled_sums(self, batch: UserBatch) -> Tensor:
+        """Return the scores (B, I) by compiled loops: a user costs by those who have an item of the history."""
+        # Imports numba, which takes a second and need not be there.
+        from recbench.kernels.neighbours import Asked, Asking
+        from recbench.nn.compiled_neighbours import add_rows, nearest
+
+        history = batch.history.distinct(self.n_items)
+        weights = self.weights.of_profiles(history.counts)
+        squares = torch.zeros(len(batch), dtype=torch.float64)
+        squares.index_add_(0, history.row_of_each(), self.terms[history.items] ** 2)
+        columns = (history.offsets, history.items, batch.users, weights, weights**2 * squares)
+        tables = (self.takers_offsets, self.takers.int(), self.terms**2, self.profiles, self.squares, self.places)
+        asking = Asking(*(column.numpy() for column in columns))
+        asked = Asked(*(table.numpy() for table in (*tables, self.places.argsort())))
+        users, near = nearest(self.config, asking, asked, self.k, alpha_of_asked=True)
+        everybody = torch.arange(0, users.numel() + 1, self.k)
+        return add_rows(
+            Histories(everybody, users.flatten()),
+            near.flatten().float(),
+            Histories(self.taken_offsets, self.taken),
+            torch.ones(len(self.taken)),
+            torch.empty(len(batch), self.n_items),
+        )

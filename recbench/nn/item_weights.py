@@ -23,11 +23,9 @@ def history_scores(history: Histories, weights: Tensor, items: Tensor | None) ->
         weights: (I, I) float32, row i what item i of a history adds to the score of each item.
         items: Candidates (B, C) int64, or None for all items.
     """
-    n_items = len(weights)
     # Sorted, so that the order of a history, which is another with other indices, moves no sum by much.
-    pairs = torch.unique(history.row_of_each() * n_items + history.items)
-    offsets = torch.searchsorted(pairs, torch.arange(len(history) + 1, device=pairs.device) * n_items)
-    scores = F.embedding_bag(pairs % n_items, weights, offsets, mode="sum", include_last_offset=True)
+    rows = history.distinct(len(weights))
+    scores = F.embedding_bag(rows.items, weights, rows.offsets, mode="sum", include_last_offset=True)
     return scores if items is None else scores.gather(1, items)
 
 
@@ -49,14 +47,43 @@ class ItemNeighbours(nn.Module):
         self.k = min(k, n_items)
         self.register_buffer("neighbours", torch.zeros(n_items, self.k, dtype=torch.int64))
         self.register_buffer("weights", torch.zeros(n_items, self.k))
+        self._by_neighbour: tuple[tuple[int, int], Histories] | None = None
 
     def keep(self, neighbours: Tensor, weights: Tensor) -> None:
         """Take over neighbours and weights, (I, K) each, to wherever this lives."""
         self.neighbours.copy_(neighbours)
         self.weights.copy_(weights)
 
-    def forward(self, history: Histories, items: Tensor | None = None) -> Tensor:
-        """Return the scores (B, I) of B histories, or (B, C) of candidates ``items`` (B, C)."""
+    def forward(self, history: Histories, items: Tensor | None = None, compiled: bool = False) -> Tensor:
+        """Return the scores of B histories.
+
+        Args:
+            history: B rows.
+            items: Candidates (B, C) int64, or None for all items.
+            compiled: Whether by compiled loops, which give the same but for rounding: they go by the items of a history
+                and whose neighbours those are, and not by all items.
+
+        Returns:
+            (B, I), or (B, C) for candidates.
+        """
+        if compiled:
+            # Imports numba, which takes a second and need not be there.
+            from recbench.nn.compiled_neighbours import add_rows
+
+            table, out = self.by_neighbour(), torch.empty(len(history), self.n_items)
+            assert table.values is not None
+            scores = add_rows(history, torch.ones(len(history.items)), table, table.values, out)
+            return scores if items is None else scores.gather(1, items)
         taken = history.mask(self.n_items).T.float().contiguous()
         scores = F.embedding_bag(self.neighbours, taken, per_sample_weights=self.weights, mode="sum").T
         return scores.contiguous() if items is None else scores.gather(1, items)
+
+    def by_neighbour(self) -> Histories:
+        """Return I rows: of which items each item is a neighbour, in ascending order, and with which weights not 0."""
+        version = self.neighbours._version, self.weights._version
+        if self._by_neighbour is None or self._by_neighbour[0] != version:
+            scored = torch.arange(self.n_items)[:, None].expand_as(self.neighbours)
+            felt = self.weights != 0
+            rows = Histories.from_pairs(self.neighbours[felt], scored[felt], self.n_items, self.weights[felt])
+            self._by_neighbour = version, rows
+        return self._by_neighbour[1]

@@ -88,21 +88,49 @@ def approach(problem: LeastSquares, vectors: Tensor, start: Tensor, steps: int) 
     is then the identity, and a step gets much further.
     """
     solutions = torch.empty_like(start)
-    identity = torch.eye(vectors.shape[1], device=vectors.device)
-    usual = problem.reg.mean()
-    factor = _factor(problem.everywhere * (vectors.T @ vectors) + usual * identity)
-    inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
-    lengths = inverse @ inverse.T  # |z|^2 = z' lengths z'^T
-    for block in _blocks(problem, vectors @ inverse.T):
-        own_reg = block.reg - usual
+    rewriting = Rewriting.of(problem, vectors)
+    for block in _blocks(problem, vectors @ rewriting.inverse.T):
+        own_reg = block.reg - rewriting.usual
 
         def product(rows: Tensor, block: _Block = block, own_reg: Tensor = own_reg) -> Tensor:
             dots = rows[:, None, :] @ block.held.mT
-            return (dots @ block.weighted)[:, 0] + rows + own_reg * (rows @ lengths)
+            return (dots @ block.weighted)[:, 0] + rows + own_reg * (rows @ rewriting.lengths)
 
-        rewritten = _conjugate_gradients(product, block.wanted, start[block.index] @ factor, steps)
-        solutions[block.index] = rewritten @ inverse
+        rewritten = _conjugate_gradients(product, block.wanted, start[block.index] @ rewriting.factor, steps)
+        solutions[block.index] = rewritten @ rewriting.inverse
     return solutions
+
+
+@dataclass(frozen=True, eq=False)
+class Rewriting:
+    """Problems in terms of z' = C^T z, of which the part of A that all rows share is the identity.
+
+    Shapes:
+        factor: (D, D), C; solutions (R, D) times it are the rewritten ones.
+        inverse: (D, D), of C; rewritten solutions times it are the solutions, vectors times its transpose the vectors.
+        usual: (), the ``reg`` that is in the identity.
+    """
+
+    factor: Tensor
+    inverse: Tensor
+    usual: Tensor
+
+    @classmethod
+    def of(cls, problem: LeastSquares, vectors: Tensor) -> Rewriting:
+        """Return how ``problem`` over ``vectors`` (V, D) is rewritten.
+
+        Raises:
+            DivergedError: The shared part is not positive definite in float32.
+        """
+        identity = torch.eye(vectors.shape[1], device=vectors.device)
+        usual = problem.reg.mean()
+        factor = _factor(problem.everywhere * (vectors.T @ vectors) + usual * identity)
+        return cls(factor, torch.linalg.solve_triangular(factor, identity, upper=False), usual)
+
+    @property
+    def lengths(self) -> Tensor:
+        """What gives squared lengths, (D, D): |z|^2 is z' times it times z'."""
+        return self.inverse @ self.inverse.T
 
 
 def _conjugate_gradients(product: Callable[[Tensor], Tensor], wanted: Tensor, z: Tensor, steps: int) -> Tensor:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from recbench.data import Interactions
+from recbench.data import Histories, Interactions
 from recbench.progress import bar
 
 _BLOCK_ENTRIES = 2**22  # of the dense matrix that are computed at a time
@@ -27,13 +27,28 @@ def binary_matrix(train: Interactions) -> sp.csr_array:
     return matrix
 
 
-def fill_gram(train: Interactions, out: Tensor) -> None:
+def fill_gram(train: Interactions, out: Tensor, compiled: bool = False) -> None:
     """Fill ``out`` (I, I) float32 with ``X^T X`` of ``binary_matrix``: how many users have both items.
 
     Nothing else of that size is in memory.
+
+    Args:
+        train: Who has what.
+        out: Is filled.
+        compiled: Whether by compiled loops, which give the same; then ``out`` is on the CPU.
     """
     matrix = binary_matrix(train).astype(np.float32)
     transposed = matrix.T.tocsr()
+    if compiled:
+        # Imports numba, which takes a second and need not be there.
+        from recbench.nn.compiled_neighbours import add_rows
+
+        takers, taken = (
+            Histories(*(torch.from_numpy(part.astype(np.int64)) for part in (table.indptr, table.indices)))
+            for table in (transposed, matrix)
+        )
+        add_rows(takers, torch.ones(matrix.nnz), taken, torch.ones(matrix.nnz), out)
+        return
     size = max(1, _BLOCK_ENTRIES // train.n_items)
     for start in bar(range(0, train.n_items, size), "count"):
         counts = (transposed[start : start + size] @ matrix).toarray()

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Self
 
+import numpy as np
 import scipy.sparse as sp
 import torch
 from pydantic import Field, model_validator
@@ -181,8 +182,10 @@ def similarities(options: ProfileConfig, dots: Tensor, squares: Tensor, other_sq
     return torch.where(dots > 0, dots / (sizes + options.shrink), torch.zeros_like(dots))
 
 
-def nearest_profiles(options: ProfileConfig, taken: sp.csr_array, k: int) -> tuple[Tensor, Tensor]:
-    """Return each profile's ``k`` nearest others, (P, K) int64, and the similarities, (P, K) float32, nearest first.
+def nearest_profiles(
+    options: ProfileConfig, taken: sp.csr_array, k: int, compiled: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return each profile's ``k`` nearest others, (P, K) int64, and the similarities, (P, K) float64, nearest first.
 
     Some profiles at a time are compared with all, so that memory is bounded. A profile's similarity to itself is
     taken as 0.
@@ -191,6 +194,7 @@ def nearest_profiles(options: ProfileConfig, taken: sp.csr_array, k: int) -> tup
         options: How to weigh and compare; ``alpha`` goes with the profile whose neighbours they are.
         taken: (P, T), 1 where the profile has the term.
         k: At most P.
+        compiled: Whether by compiled loops, which give the same but for rounding.
     """
     n_profiles, n_terms = taken.shape
     lengths = torch.from_numpy(taken.sum(1)).long()
@@ -198,8 +202,20 @@ def nearest_profiles(options: ProfileConfig, taken: sp.csr_array, k: int) -> tup
     profiles = weights.of_profiles(lengths).numpy()
     terms = weights.of_terms(torch.from_numpy(taken.sum(0)).long()).numpy()
     matrix = sp.csr_array(sp.diags_array(profiles) @ taken @ sp.diags_array(terms))
-    transposed = matrix.T.tocsr()
     squares = torch.from_numpy((matrix**2).sum(1))
+    places = precedence(lengths)
+    if compiled:
+        # Imports numba, which takes a second and need not be there.
+        from recbench.kernels.neighbours import Asked, Asking
+        from recbench.nn.compiled_neighbours import nearest
+
+        having = taken.T.tocsr()
+        offsets, held = taken.indptr.astype(np.int64), taken.indices.astype(np.int64)
+        begins, holders = having.indptr.astype(np.int64), having.indices.astype(np.int32)
+        asking = Asking(offsets, held, np.arange(n_profiles), profiles, squares.numpy())
+        asked = Asked(begins, holders, terms**2, profiles, squares.numpy(), places.numpy(), places.argsort().numpy())
+        return nearest(options, asking, asked, k)
+    transposed = matrix.T.tocsr()
 
     def rows(part: slice) -> Tensor:
         dots = torch.from_numpy((matrix[part] @ transposed).toarray())
@@ -207,4 +223,4 @@ def nearest_profiles(options: ProfileConfig, taken: sp.csr_array, k: int) -> tup
         near.diagonal(part.start).zero_()
         return near
 
-    return heaviest(rows, precedence(lengths), k)
+    return heaviest(rows, places, k)

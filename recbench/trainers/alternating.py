@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from recbench.compiled.backend import BackendName
+from recbench.compiled.backend import resolve_backend
 from recbench.data import Interactions, Split
 from recbench.errors import ConfigError, DivergedError
+from recbench.kernels import BackendName
 from recbench.models import AlternatingModel, Model
+from recbench.models.ials import IALS
 from recbench.trainers import register
 from recbench.trainers.base import EpochRecord, FitResult, Trainer
 from recbench.trainers.epochs import Engine, EpochsConfig, fit_in_epochs
@@ -44,10 +46,11 @@ class Alternating(Trainer):
     ) -> FitResult:
         """Fit ``model``, an ``AlternatingModel``, and leave it as the chosen epoch did; see ``Trainer.fit``.
 
-        ``seed``, ``negatives`` and ``backend`` have nothing to act on.
+        ``seed`` and ``negatives`` have nothing to act on.
 
         Raises:
-            ConfigError: The model is of another kind, or a selection is without the part it needs.
+            ConfigError: The model is of another kind, a selection is without the part it needs, or a backend that was
+                asked for does not apply.
             DivergedError: The objective stopped being finite.
         """
         if not isinstance(model, AlternatingModel):
@@ -57,13 +60,23 @@ class Alternating(Trainer):
 
         return fit_in_epochs(
             model,
-            _Sweeps(model, split.train),
+            self._engine(model, split.train, backend),
             self.config,
             validate=validate,
             on_epoch=on_epoch,
             progress=progress,
             checkpoints=checkpoints,
         )
+
+    def _engine(self, model: AlternatingModel, train: Interactions, backend: BackendName) -> Engine:
+        """Return what sweeps."""
+        chosen = resolve_backend(backend, type(model), model.config, self.config, None, model.device)
+        if chosen == "compiled" and isinstance(model, IALS):
+            # Imports numba, which takes a second and need not be there.
+            from recbench.compiled.ials import IALSSweeps
+
+            return IALSSweeps(model, train)
+        return _Sweeps(model, train)
 
 
 class _Sweeps(Engine):

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recbench.compiled.backend import BackendName
 from recbench.data import Split
+from recbench.kernels import BackendName
 from recbench.models import Model
 from recbench.options import Config
 

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from recbench.compiled.backend import BackendName
+from recbench.compiled.backend import resolve_backend
 from recbench.data import Split
+from recbench.kernels import BackendName
 from recbench.models import Model
 from recbench.options import Config
 from recbench.trainers import EpochRecord, FitResult, Trainer, register
@@ -38,10 +39,14 @@ class ClosedForm(Trainer):
         backend: BackendName = "auto",
         checkpoints: Checkpoints | None = None,
     ) -> FitResult:
-        """Fit ``model`` on ``split.train``; see ``Trainer.fit``. The other arguments have nothing to act on.
+        """Fit ``model`` on ``split.train``; see ``Trainer.fit``. All arguments but ``backend`` have nothing to act on.
 
         There is no state in the middle: what was interrupted starts anew.
+
+        Raises:
+            ConfigError: The backend that was asked for does not apply.
         """
         started = time.perf_counter()
+        model.backend = resolve_backend(backend, type(model), model.config, self.config, None, model.device)
         model.fit(split.train)
         return FitResult(best_epoch=None, curve=(), seconds=time.perf_counter() - started)

@@ -11,9 +11,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from recbench.compiled.backend import BackendName, resolve_backend
+from recbench.compiled.backend import resolve_backend
 from recbench.data import Interactions, Split
 from recbench.errors import ConfigError, DivergedError
+from recbench.kernels import BackendName
 from recbench.models import GradientModel, Model
 from recbench.models.mf import MF
 from recbench.negatives import Sampler

@@ -171,7 +171,8 @@ def test_a_signal_between_two_epochs_keeps_the_state(tmp_path):
     same(fit(), fit(checkpoints=checkpoints_in(tmp_path)))
 
 
-def test_alternating_least_squares_go_on(tmp_path):
+@pytest.mark.parametrize("backend", ["torch", "compiled"])
+def test_alternating_least_squares_go_on(tmp_path, backend):
     def fitted(checkpoints=None, stop=0):
         model = models.build("ials", SPLIT.train, dim=3, solver="cg")
 
@@ -180,7 +181,7 @@ def test_alternating_least_squares_go_on(tmp_path):
                 os.kill(os.getpid(), signal.SIGINT)
 
         trainer = trainers.build("alternating", epochs=5)
-        return model, trainer.fit(model, SPLIT, on_epoch=told, checkpoints=checkpoints)
+        return model, trainer.fit(model, SPLIT, on_epoch=told, checkpoints=checkpoints, backend=backend)
 
     # Between two sweeps the signal waits for the state to be kept.
     interrupts = Interrupts()

@@ -402,7 +402,8 @@ OR = "; or write backend=auto, which is torch where there are no compiled loops.
 
 def test_where_the_compiled_one_does_not_apply_it_is_refused():
     assert refused(trainer={}) == f"{SAYS}trainer.optimizer=sgd (here adagrad), trainer.batch_size=1 (here 1024){OR}"
-    assert refused(model="popularity", trainer={}) == f"{SAYS}model=mf|gmf|mlp|neumf (here Popularity){OR}"
+    known = "mf|gmf|mlp|neumf|ials|item_knn|ease|user_knn"
+    assert refused(model="popularity", trainer={}) == f"{SAYS}model={known} (here Popularity){OR}"
     assert (
         refused(model={"name": "mf", "loss": "mse"})
         == f"{SAYS}model.loss=bpr|bce|bce_sum (here mse), negatives=uniform{OR}"

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from recbench import models
+from recbench import models, splits, trainers
 from recbench.data import Histories, Interactions, UserBatch
 from recbench.errors import ConfigError
 from recbench.nn import matrices
@@ -76,14 +76,24 @@ def test_an_item_without_users_has_no_weights():
     assert not weights[3].any() and not weights[:, 3].any()
 
 
-def test_counts_block_by_block_are_those_at_once(monkeypatch):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_counts_block_by_block_are_those_at_once(monkeypatch, compiled):
     taken = torch.rand(30, 25, generator=generator(0, "taken")) < 0.3
     users, items = torch.nonzero(taken, as_tuple=True)
     train = interactions([(f"u{user}", f"i{item:02d}") for user, item in zip(users.tolist(), items.tolist())])
     monkeypatch.setattr(matrices, "_BLOCK_ENTRIES", 7 * 25)
     counts = torch.full((25, 25), -1.0)
-    matrices.fill_gram(train, counts)
+    matrices.fill_gram(train, counts, compiled)
     assert torch.equal(counts, taken.T.float() @ taken.float())
+
+
+def test_both_backends_fit_the_same_bits():
+    data = splits.build("none").apply(interactions())
+    found = []
+    for backend in ("torch", "compiled"):
+        found.append(models.build("ease", data.train, reg=2.0))
+        trainers.build("closed_form").fit(found[-1], data, backend=backend)
+    assert torch.equal(found[0].weights, found[1].weights)
 
 
 def test_a_fit_is_made_in_the_buffer_that_the_model_was_built_with():

@@ -23,6 +23,7 @@ LAYERS = (
         "text",
         "paths",
         "redaction",
+        "kernels",
     },
     {"data", "formats"},
     {"cleaning", "datasets", "splits", "models", "metrics", "negatives", "nn", "files"},

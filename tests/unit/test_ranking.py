@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from given_scores import GivenScores, case, ids
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recbench.data import Interactions, Vocabulary
 from recbench.errors import NonFiniteScoresError
-from recbench.ranking import TieOrder, _auc, rank, scored_blocks, top_k
+from recbench.ranking import SMALLEST_GROUP, TieOrder, _auc, rank, scored_blocks, top_k
 
 
 def random_order(n_users, n_items, seed=0):
@@ -35,13 +37,17 @@ def sorted_columns(scores, precedence):
 # Top-k
 
 
+COMPILED = pytest.mark.parametrize("compiled", [False, True])
+
+
+@COMPILED
 @pytest.mark.parametrize("k", [1, 2, 7, 39, 40, 45])
 @pytest.mark.parametrize("n_values", [1, 2, 5, 40, 10_000])
-def test_top_k_is_that_of_a_python_sort(n_values, k):
+def test_top_k_is_that_of_a_python_sort(n_values, k, compiled):
     n_users, n_items = 200, 40
     scores, ties = random_scores(n_users, n_items, n_values), random_order(n_users, n_items)
     users = torch.arange(n_users)
-    best = top_k(scores, k, ties, users, torch.arange(n_items))
+    best = top_k(scores, k, ties, users, torch.arange(n_items), compiled)
     precedence = ties.precedence(users, torch.arange(n_items)).tolist()
     for row in range(n_users):
         order = sorted_columns(scores[row].tolist(), precedence[row])
@@ -51,14 +57,27 @@ def test_top_k_is_that_of_a_python_sort(n_values, k):
         assert best.tied[row].tolist() == (equal + [False] * k)[:k]
 
 
+@pytest.mark.parametrize("k", [1, 2, 5])
+@pytest.mark.parametrize("n_values", [1, 2, 50, 10**6])
+def test_of_many_columns_only_the_best_groups_are_searched(n_values, k):
+    """5,003 columns are no whole number of groups; with one value all are tied."""
+    assert math.sqrt(5003 / (k + 1)) / 2 >= SMALLEST_GROUP
+    scores, ties = random_scores(10, 5003, n_values), random_order(10, 5003)
+    best = top_k(scores, k, ties, torch.arange(10), torch.arange(5003))
+    precedence = ties.precedence(torch.arange(10), torch.arange(5003)).tolist()
+    for row in range(10):
+        assert best.columns[row].tolist() == sorted_columns(scores[row].tolist(), precedence[row])[:k]
+
+
+@COMPILED
 @pytest.mark.parametrize("k", [1, 5, 24])
-def test_top_k_of_candidates_breaks_ties_by_item_not_by_column(k):
+def test_top_k_of_candidates_breaks_ties_by_item_not_by_column(k, compiled):
     n_users, n_items, n_candidates = 300, 60, 24
     generator = torch.Generator().manual_seed(1)
     items = torch.rand(n_users, n_items, generator=generator).argsort(1)[:, :n_candidates]
     scores, ties = random_scores(n_users, n_candidates, 3), random_order(n_users, n_items)
     users = torch.arange(n_users)
-    best = top_k(scores, k, ties, users, items)
+    best = top_k(scores, k, ties, users, items, compiled)
     precedence = ties.precedence(users, items).tolist()
     for row in range(n_users):
         listed = sorted_columns(scores[row].tolist(), precedence[row])[:k]
@@ -74,11 +93,50 @@ def test_a_shorter_list_is_the_beginning_of_a_longer_one():
         assert short.tied.equal(long.tied[:, :k])
 
 
-def test_both_zeros_are_equal_scores():
+@COMPILED
+def test_both_zeros_are_equal_scores(compiled):
     ties = TieOrder(torch.tensor([2, 1, 0], dtype=torch.int32), torch.tensor([0, 0], dtype=torch.int32))
-    best = top_k(torch.tensor([[0.0, -0.0, 0.0]]), 2, ties, torch.tensor([0]), torch.arange(3))
+    best = top_k(torch.tensor([[0.0, -0.0, 0.0]]), 2, ties, torch.tensor([0]), torch.arange(3), compiled)
     assert best.columns.tolist() == [[2, 1]]
     assert best.tied.tolist() == [[True, True]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_the_compiled_top_k_is_that_of_torch_whatever_ties_there_are(data):
+    """Few values, among them the largest, both zeros and hidden ones; more rows than threads, and unknown users."""
+    n_rows, n_items = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 30))
+    largest = torch.finfo(torch.float32).max
+    values = st.sampled_from([0.0, -0.0, 1.0, -1.0, 1.0 + 2**-23, 1e-45, -1e-45, largest, -largest, -math.inf])
+    size = n_rows * n_items
+    scores = torch.tensor(data.draw(st.lists(values, min_size=size, max_size=size))).view(n_rows, n_items)
+    ties = random_order(n_rows, n_items, data.draw(st.integers(0, 9)))
+    users = torch.arange(n_rows) - data.draw(st.integers(0, 1))
+    k = data.draw(st.integers(1, 35))
+    plain, compiled = (top_k(scores, k, ties, users, torch.arange(n_items), each) for each in (False, True))
+    assert torch.equal(plain.columns, compiled.columns)
+    assert torch.equal(plain.tied, compiled.tied)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_ranking_is_the_same_whether_compiled_or_not(monkeypatch, threads):
+    """With ties, masked items and candidates; the compiled loop is asked for by what the model declares."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    monkeypatch.setattr("recbench.ranking.WORTH_LOADING", 0)
+    try:
+        for candidates in (None, torch.tensor([[4, 1, 3, -1], [2, 0, 5, 6]])):
+            scores = torch.tensor([[1.0, 1, 0, 2, 2, 0, 1], [0.0, 0, 0, 0, 3, 3, 3]])
+            asked = case(scores, [[3], [4]], [[0, 4], [5, 1]], candidates)
+            found = []
+            for backend in ("torch", "auto"):
+                asked.model.backend = backend
+                assert asked.model.compiled == (backend == "auto")
+                found.append(rank(asked.model, asked.holdout, asked.train, 5))
+            for name in ("items", "hits", "tied"):
+                assert torch.equal(getattr(found[0], name), getattr(found[1], name)), name
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_nothing_to_list():

@@ -1,0 +1,54 @@
+"""How loops are compiled, kept and dealt to threads.
+
+Code is kept by the file that a loop stands in: loops that call one another stand in one file, or a change of one would
+leave the old code of the other in use.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+LINE = 16
+"""Float32 numbers in a cache line."""
+
+Float32: TypeAlias = Any
+"""One number, a float32; Python's own types have none."""
+
+# All that fast maths allows but that no number is infinite or not a number: what diverges has to be seen.
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "nsz", "arcp", "contract"}}
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_T = TypeVar("_T")
+
+
+def compiled(function: _F) -> _F:
+    """Compile ``function`` when it is first called, and keep the code for other processes where a folder allows."""
+    try:
+        return numba.njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError as error:
+        logger.warning("compiled anew in each process, since no folder for it can be written to (%s)", error)
+        return numba.njit(**_OPTIONS)(function)
+
+
+def dealt(work: Callable[[NDArray[np.int64]], _T], costs: NDArray[np.int64], threads: int) -> list[_T]:
+    """Return what ``work`` makes of the rows that each of ``threads`` is dealt, the dearest first, in turn.
+
+    Args:
+        work: Takes indices of rows; lets go of Python's lock, and no row's result depends on the other rows.
+        costs: (R,) what each row costs, such as its length.
+        threads: At least 1.
+    """
+    order = np.argsort(-costs, kind="stable")
+    if threads == 1:
+        return [work(order)]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, [order[thread::threads] for thread in range(threads)]))

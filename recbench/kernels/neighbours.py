@@ -1,0 +1,208 @@
+"""The loops of neighbours: who is nearest, by the terms that profiles share, and what their weights add up to.
+
+Shapes:
+    Q profiles that ask, P profiles that are asked, T terms, K neighbours; see ``recbench.nn.profiles``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recbench.kernels.compiling import compiled
+
+COSINE, ASYMMETRIC, JACCARD, DICE, TVERSKY = range(5)
+
+_ABOVE = np.int64(2**32)
+
+
+class Formula(NamedTuple):
+    """How a similarity is computed; see ``recbench.nn.profiles.similarities``, which this equals.
+
+    Attributes:
+        kind: ``COSINE`` to ``TVERSKY``.
+        alpha: Of ``ASYMMETRIC`` and ``TVERSKY``.
+        beta: Of ``TVERSKY``.
+        shrink: Added to the denominator.
+    """
+
+    kind: int
+    alpha: float
+    beta: float
+    shrink: float
+
+
+class Asking(NamedTuple):
+    """Profiles whose neighbours are wanted.
+
+    Shapes:
+        offsets: (Q + 1,); terms: row q has the terms terms[offsets[q]:offsets[q + 1]]; one that occurs twice counts
+            once.
+        own: (Q,) which profile each of them is and cannot be near to, or -1.
+        weights, squares: (Q,) weight of each profile, and its squared length.
+    """
+
+    offsets: NDArray[np.int64]
+    terms: NDArray[np.int64]
+    own: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+
+class Asked(NamedTuple):
+    """Profiles that are neighbours.
+
+    Shapes:
+        offsets: (T + 1,); profiles: term t is in profiles[offsets[t]:offsets[t + 1]], each of them once. They are
+            read more often than all else, so that narrow ones are faster.
+        terms: (T,) the squared weight of each term.
+        weights, squares: (P,) weight of each profile, and its squared length.
+        places: (P,) who wins a tie: the lower; by_place: (P,) the profile at each place.
+    """
+
+    offsets: NDArray[np.int64]
+    profiles: NDArray[np.int32]
+    terms: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    places: NDArray[np.int64]
+    by_place: NDArray[np.int64]
+
+
+@compiled
+def nearest(
+    rows: NDArray[np.int64],
+    asking: Asking,
+    asked: Asked,
+    formula: Formula,
+    indices: NDArray[np.int64],
+    near: NDArray[np.float64],
+) -> None:
+    """Fill ``indices`` (Q, K) and ``near`` (Q, K) at ``rows`` with the K nearest and their similarities, nearest first.
+
+    They are compared in float32, and in a tie by place. A heap holds the best K so far, the worst of them on top, so
+    that most of the others are dismissed by one comparison.
+    """
+    n_profiles, k = len(asked.squares), indices.shape[1]
+    dots = np.zeros(n_profiles)
+    seen = np.full(len(asked.terms), -1)
+    keys = np.empty(k, np.int64)
+    value = np.empty(1, np.float32)
+    bits = value.view(np.int32)
+    for row in rows:
+        dots[:] = 0
+        for entry in range(asking.offsets[row], asking.offsets[row + 1]):
+            term = asking.terms[entry]
+            if seen[term] == row:
+                continue
+            seen[term] = row
+            weight = asked.terms[term]
+            for place in range(asked.offsets[term], asked.offsets[term + 1]):
+                dots[asked.profiles[place]] += weight
+        if asking.own[row] >= 0:
+            dots[asking.own[row]] = 0
+        scale, square = asking.weights[row], asking.squares[row]
+        for profile in range(n_profiles):
+            # The bits of floats that are not negative order as whole numbers do: one number holds both criteria.
+            key = -asked.places[profile]
+            if dots[profile] > 0:
+                dots[profile] *= scale * asked.weights[profile]
+                value[0] = _similarity(formula, dots[profile], square, asked.squares[profile])
+                key += np.int64(bits[0]) * _ABOVE
+            if profile < k:
+                _rise(keys, profile, key)
+            elif key > keys[0]:
+                _sink(keys, k, key)
+        for last in range(k - 1, -1, -1):
+            worst, key = keys[0], keys[last]
+            _sink(keys, last, key)
+            profile = asked.by_place[-worst % _ABOVE]
+            indices[row, last] = profile
+            near[row, last] = _similarity(formula, dots[profile], square, asked.squares[profile])
+
+
+@compiled
+def _similarity(formula: Formula, dot: float, square: float, other: float) -> float:
+    """Return how similar two profiles are, by their dot product and their squared lengths."""
+    if not dot > 0:
+        return 0.0
+    if formula.kind == COSINE:
+        size = np.sqrt(square * other)
+    elif formula.kind == ASYMMETRIC:
+        size = square**formula.alpha * other ** (1 - formula.alpha)
+    elif formula.kind == JACCARD:
+        size = square + other - dot
+    elif formula.kind == DICE:
+        size = square + other
+    else:
+        size = dot + formula.alpha * (square - dot) + formula.beta * (other - dot)
+    return dot / (size + formula.shrink)
+
+
+@compiled
+def _rise(heap: NDArray[np.int64], n: int, key: np.int64) -> None:
+    """Add ``key`` to the first ``n`` of ``heap``, of which the least is on top."""
+    while n > 0 and heap[(n - 1) // 2] > key:
+        heap[n] = heap[(n - 1) // 2]
+        n = (n - 1) // 2
+    heap[n] = key
+
+
+@compiled
+def _sink(heap: NDArray[np.int64], n: int, key: np.int64) -> None:
+    """Put ``key`` in place of the least of the first ``n`` of ``heap``."""
+    place = 0
+    while 2 * place + 1 < n:
+        lesser = 2 * place + 1
+        if lesser + 1 < n and heap[lesser + 1] < heap[lesser]:
+            lesser += 1
+        if heap[lesser] >= key:
+            break
+        heap[place] = heap[lesser]
+        place = lesser
+    if n > 0:
+        heap[place] = key
+
+
+@compiled
+def add_up(
+    rows: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    entries: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    begins: NDArray[np.int64],
+    columns: NDArray[np.int32],
+    values: NDArray[np.float32],
+    sums: NDArray[np.float32],
+) -> None:
+    """Fill ``sums`` (Q, C) at ``rows`` with the weighted sums of the entries' sparse vectors.
+
+    They are added in float64, where numbers of float32 of about one size do not round: so the order of the entries
+    hardly ever matters.
+
+    Args:
+        rows: Which to fill.
+        offsets: (Q + 1,) where each row's entries begin.
+        entries: (N,) numbers of vectors; one that occurs twice in a row counts once.
+        weights: (N,) of each entry.
+        begins: (V + 1,) where each vector begins.
+        columns: (M,) where its values stand in it.
+        values: (M,) what they are.
+        sums: Is filled.
+    """
+    total = np.zeros(sums.shape[1])
+    seen = np.full(len(begins) - 1, -1)
+    for row in rows:
+        total[:] = 0
+        for entry in range(offsets[row], offsets[row + 1]):
+            vector = entries[entry]
+            if seen[vector] == row:
+                continue
+            seen[vector] = row
+            weight = np.float64(weights[entry])
+            for place in range(begins[vector], begins[vector + 1]):
+                total[columns[place]] += weight * values[place]
+        for column in range(len(total)):
+            sums[row, column] = total[column]
