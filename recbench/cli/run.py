@@ -173,7 +173,7 @@ def launch(session: Hydra, plan: Plan, given: argparse.Namespace) -> list[JobEnd
         except Exception as error:  # Other people's launchers may raise anything, as where a worker was killed.
             if not plan.multirun:
                 raise
-            logger.error("the launcher failed: %s: %s", type(error).__name__, error)
+            logger.error("the launcher failed: %s: %s", type(error).__name__, str(error).partition("\n")[0])
             return [end_found(job.folder) for job in plan.jobs]
         finally:
             if stop is not None:

@@ -113,8 +113,9 @@ def _table(search: Search) -> str:
     for trial in sorted(search.trials, key=place)[:N_SHOWN]:
         value = str(trial.status) if trial.value is None else f"{trial.value:.4f}"
         options = " ".join(f"{key}={repeat.written(option)}" for key, option in trial.options.items())
-        defaults = "the defaults: " if trial.number == 0 else ""
-        lines.append([str(trial.number), value, f"{trial.seconds:.1f}", printable(f"{defaults}{options}")])
+        if trial.number == 0:
+            options = f"the defaults: {options}" if options else "the defaults"
+        lines.append([str(trial.number), value, f"{trial.seconds:.1f}", printable(options)])
     return "\n".join(aligned(lines, right=range(3)))
 
 

@@ -7,10 +7,14 @@ import logging
 import os
 import re
 import secrets
+import signal
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
@@ -26,6 +30,7 @@ from recbench.cli.workers import Worker
 from recbench.configuration import ExperimentConfig, Resolved
 from recbench.errors import ConfigError, DataError, DivergedError, PrunedError, RunError, StorageError
 from recbench.experiment import Prepared
+from recbench.interrupts import Terminated
 from recbench.logs import configure_console
 from recbench.options import Config
 from recbench.report import RESULT, read_run
@@ -135,13 +140,38 @@ def _run_in_sweep(resolved: Resolved, folder: Path, *, progress: bool, retry: bo
     except Exception as error:
         end = _end_of(folder, error)
     else:
-        with gpu_of_its_own(config.settings.device):
+        with gpu_of_its_own(config.settings.device), _time_can_be_over():
             end = run_in(folder, resolved, progress=progress, resume=resume)
     if end.error is not None:
         logger.error("%s: %s: %s", folder.name, end.status, end.error)
         if stop is not None:
             stop.touch()
     return end
+
+
+@contextmanager
+def _time_can_be_over() -> Iterator[None]:
+    """Let a job whose queue ends it, while inside, be interrupted and not failed, so that it goes on when typed again.
+
+    submitit answers the signal of a queue by queueing the job again, or where that is not to be by raising an error in
+    the midst of whatever is running.
+    """
+    queues = signal.getsignal(signal.SIGUSR2)
+    if not callable(queues):
+        yield
+        return
+
+    def answer(number: int, frame: FrameType | None) -> None:
+        try:
+            queues(number, frame)
+        except Exception as error:
+            raise Terminated(str(error)) from error
+
+    signal.signal(signal.SIGUSR2, answer)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR2, queues)
 
 
 def run_in(folder: Path, resolved: Resolved, *, progress: bool, resume: bool = False) -> JobEnd:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recbench.cli import reproduce, task
+from recbench.cli import reproduce, standing, task
 
 TABLE = """\
 # @package _global_
@@ -160,7 +160,7 @@ def test_data_that_is_not_there_any_more_touches_no_result(typed, monkeypatch):
     before = kept()
     Path("behaviour.csv").rename("elsewhere.csv")
     # By other code, the row has to be run anew.
-    for module in (task, reproduce):
+    for module in (standing, reproduce):
         monkeypatch.setattr(module, "code_fingerprint", lambda config: "other")
     ended = typed("mine")
     assert ended.code == 2

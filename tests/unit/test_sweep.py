@@ -23,6 +23,7 @@ DATA = ("dataset=planted", "dataset.n_users=40", "dataset.n_items=30", "dataset.
 WORDS = (*DATA, "threads=1", "device=cpu", "tracking.tensorboard=false", "hydra.sweep.dir=sweep")
 PLUGIN = '''
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -58,7 +59,7 @@ class CrashingConfig(Config):
 
 @register("crashing", config=CrashingConfig)
 class Crashing(Model):
-    """Likes all items alike, where the files beside it do not tell this job to crash, to diverge or to wait."""
+    """Likes all items alike, where the files beside it do not tell this job to do otherwise."""
 
     def fit(self, train):
         with Path("ran").open("a") as ran:
@@ -67,6 +68,8 @@ class Crashing(Model):
             raise RuntimeError(f"planted in job {self.config.job}\\nand a second line")
         if Path(f"diverge-{self.config.job}").exists():
             raise DivergedError(f"planted in job {self.config.job}.")
+        if Path(f"time-is-over-{self.config.job}").exists():
+            os.kill(os.getpid(), signal.SIGUSR2)
         if Path(f"wait-{self.config.job}").exists():
             deadline = time.monotonic() + 300
             while not list(Path("sweep").glob(".stop-*")) and time.monotonic() < deadline:
@@ -257,6 +260,23 @@ def test_where_the_launcher_breaks_the_table_says_what_became_of_each_job(crashi
     (done / "result.json").unlink()
     ended = crashing("model.job=range(3)")
     assert [row[0] for row in failed_rows(ended)] == ["killed", "failed"]
+
+
+def test_a_job_whose_queue_ends_it_goes_on_without_being_told(crashing):
+    def answer(number, frame):
+        raise RuntimeError("not queued again")
+
+    before = signal.signal(signal.SIGUSR2, answer)
+    try:
+        Path("time-is-over-0").touch()
+        assert crashing("model.job=0").code == 143
+        assert signal.getsignal(signal.SIGUSR2) == answer
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert statuses() == {0: "interrupted"}
+    Path("time-is-over-0").unlink()
+    ended = crashing("model.job=0")
+    assert ended.code == 0 and "was interrupted, goes on" in ended.err and statuses() == {0: "done"}
 
 
 class KilledConfig(UniformConfig):
