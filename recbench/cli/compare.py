@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from recbench import comparison, plugins
 from recbench.cli.arguments import Parser
@@ -89,10 +89,10 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def print_comparison(results: Sequence[Mapping[str, Any]]) -> bool:
-    """Print the table of finished runs and its warnings, or why they make none; return whether there is one."""
+def print_comparison(folders: Sequence[Path]) -> bool:
+    """Print the table of the runs below ``folders`` and its warnings, or why there is none; return whether there is."""
     try:
-        rows = comparison.with_statistics(comparison.compare(results))
+        rows = comparison.with_statistics(comparison.compare(comparison.read_results(folders)))
     except RunError as error:
         # Runs on several data sets, for instance: each is good, and there is no one table.
         print(f"no comparison: {error}")

@@ -17,7 +17,7 @@ from pathlib import Path
 import hydra
 from hydra._internal.hydra import Hydra
 
-from recbench import comparison, plugins
+from recbench import plugins
 from recbench.cli import search_report
 from recbench.cli.arguments import Parser
 from recbench.cli.compare import print_comparison
@@ -339,7 +339,7 @@ def _number(value: float | None) -> str:
 def _summarise_sweep(plan: Plan, ends: Sequence[JobEnd]) -> None:
     folder = shlex.quote(str(plan.folder))
     hints = [f"in TensorBoard:  recbench board {folder}"]
-    if print_comparison(comparison.read_results([plan.folder])):
+    if print_comparison([plan.folder]):
         hints.insert(0, f"the same table:  recbench compare {folder}")
     last = {end.folder: end for end in ends}.values()
     bad = [end for end in last if end.error is not None and end.status != "unbegun"]

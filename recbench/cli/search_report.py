@@ -11,7 +11,7 @@ from recbench import metrics, repeat
 from recbench.cli.compare import print_comparison
 from recbench.cli.searching import remembered
 from recbench.cli.task import JobEnd
-from recbench.report import LOG, RESULT, read_run
+from recbench.report import LOG
 from recbench.search.record import SEARCH, WINNERS, Search, Trial, read_searches
 from recbench.search.space import Choice, Domain
 from recbench.sweep import budget_in_words
@@ -88,7 +88,7 @@ def _print_winners(folder: Path, searches: Sequence[Search]) -> None:
         return
     budgets = dict.fromkeys(budget_in_words(search.budget) for search in searches)
     print(f"winners, trained on training and validation together; tuned within {' or '.join(budgets)} each:")
-    if print_comparison([read_run(run) for run in finals if (run / RESULT).exists()]):
+    if print_comparison([run for run in finals if run.exists()]):
         print(f"the same table:  recbench compare {shlex.quote(str(folder / WINNERS))}")
     print()
 
