@@ -219,8 +219,8 @@ def test_a_plugin_that_is_not_there(error_of):
 
 def test_other_commands(command):
     assert command("rnu").err == (
-        "error: no command 'rnu'. Did you mean 'run'? Known: board, compare, config, data, doctor, evaluate, export, list, "
-        "recommend, reproduce, run. See 'recbench --help'.\n"
+        "error: no command 'rnu'. Did you mean 'run'? Known: board, compare, config, data, doctor, evaluate, export, "
+        "list, recommend, reproduce, run. See 'recbench --help'.\n"
     )
     assert command("list", "modles").err == (
         "error: nothing to list as 'modles'. Did you mean 'models'? Known: cleaning, datasets, losses, metrics, "
