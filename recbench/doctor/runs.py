@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import re
+import shlex
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -80,7 +81,7 @@ def _status(run: Path, result: Mapping[str, Any]) -> Iterator[Finding]:
             "wrong",
             str(run),
             "says that it is running, and no process holds it: it was killed.",
-            "Type its command again.",
+            f"To go on: recbench run --resume {shlex.quote(str(run))}, or the command of its sweep again.",
         )
     elif status == "running":
         yield Finding("note", str(run), "is running; what it has so far was looked at.")

@@ -203,7 +203,11 @@ def test_a_dead_run(spoilt):
     (spoilt / "result.json").unlink()
     changed(spoilt / "status.json", status="running")
     assert wrong(spoilt) == [
-        (".", "says that it is running, and no process holds it: it was killed. Type its command again.")
+        (
+            ".",
+            "says that it is running, and no process holds it: it was killed. To go on: recbench run --resume "
+            f"{spoilt}, or the command of its sweep again.",
+        )
     ]
 
 
