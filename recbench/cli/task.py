@@ -137,7 +137,7 @@ def _run_in_sweep(resolved: Resolved, folder: Path, *, progress: bool, retry: bo
             logger.info("%s: %s, goes on", folder.name, found.why)
         elif any(folder.iterdir()):
             move_aside(folder, found.why or "no attempt ended well")
-    except Exception as error:
+    except Exception as error:  # The border of a job, see ``_end_of``.
         end = _end_of(folder, error)
     else:
         with gpu_of_its_own(config.settings.device), _time_can_be_over():
@@ -164,7 +164,7 @@ def _time_can_be_over() -> Iterator[None]:
     def answer(number: int, frame: FrameType | None) -> None:
         try:
             queues(number, frame)
-        except Exception as error:
+        except Exception as error:  # Whatever the launcher raises, the time is over.
             raise Terminated(str(error)) from error
 
     signal.signal(signal.SIGUSR2, answer)
@@ -189,7 +189,7 @@ def run_in(folder: Path, resolved: Resolved, *, progress: bool, resume: bool = F
         )
     except PrunedError:
         return JobEnd(folder, "pruned")
-    except Exception as error:
+    except Exception as error:  # The border of a job, see ``_end_of``.
         return _end_of(folder, error)
     _hold(config, outcome.prepared)
     return JobEnd(folder, "done")
