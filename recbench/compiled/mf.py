@@ -24,10 +24,12 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -62,14 +64,25 @@ class _Deal:
     """How users and items are dealt in one epoch.
 
     Shapes:
-        users: W arrays, each worker's users; pools: W arrays of int32, each block's items.
-        block_of, place: (n_items,) int32, the block of each item and its place in that pool.
+        users: W arrays, each worker's users.
+        items: (n_items,) in the order in which the loops number them: those of a block follow one another.
+        number: (n_items,) int32, the number of each item.
+        pools: the number of each block's first item, and of the first one behind it.
     """
 
     users: list[NDArray[np.int64]]
-    pools: list[NDArray[np.int32]]
-    block_of: NDArray[np.int32]
-    place: NDArray[np.int32]
+    items: Tensor
+    number: NDArray[np.int32]
+    pools: list[tuple[int, int]]
+
+
+class _Tables(NamedTuple):
+    """What the loops move; see ``sgd``."""
+
+    users: NDArray[np.float32]
+    items: NDArray[np.float32]
+    user_biases: NDArray[np.float32]
+    item_biases: NDArray[np.float32]
 
 
 class MFSteps(Engine):
@@ -105,7 +118,7 @@ class MFSteps(Engine):
         self.offsets = histories.offsets.numpy()
         self.items = histories.items.to(torch.int32).numpy()
         self.order = np.empty_like(self.items)
-        self.lines = math.ceil((model.config.dim + 2 * model.config.biases) / LINE)
+        self.lines = math.ceil(model.config.dim / LINE)
 
     def state(self) -> dict[str, Any]:
         """Return nothing: the next epoch depends on the model alone."""
@@ -121,10 +134,10 @@ class MFSteps(Engine):
             DivergedError: The loss or a parameter is no longer finite.
         """
         deal = self._deal(epoch)
-        users, items = self._rows(self.model.user, 0), self._rows(self.model.item, 1)
+        tables = self._tables(deal)
         bias = float(self.model.bias.detach()) if self.model.config.biases else 0.0
-        bias, surprise, squares = self._turns(epoch, deal, users.numpy(), items.numpy(), bias)
-        self._keep(users, items, bias)
+        bias, surprise, squares = self._turns(epoch, deal, tables, bias)
+        self._keep(deal, tables, bias)
         total = surprise / self._pairs_in_a_mean() + self.model.config.reg / 2 * squares
         for what, finite in (
             ("the loss", math.isfinite(total)),
@@ -144,20 +157,15 @@ class MFSteps(Engine):
     def _deal(self, epoch: int) -> _Deal:
         n_users, n_items = self.model.n_users, self.model.n_items
         users = torch.randperm(n_users, generator=generator(self.seed, "users", epoch))
-        items = torch.randperm(n_items, generator=generator(self.seed, "blocks", epoch)).to(torch.int32).numpy()
+        items = torch.randperm(n_items, generator=generator(self.seed, "blocks", epoch))
         passed = torch.cumsum(self.counts[users], 0).numpy()
         shares = np.searchsorted(passed, [self.n_pairs * worker / self.workers for worker in range(1, self.workers)])
+        number = np.empty(n_items, np.int32)
+        number[items.numpy()] = np.arange(n_items)
         cuts = [n_items * block // self.workers for block in range(self.workers + 1)]
-        block_of, place = np.empty(n_items, np.int32), np.empty(n_items, np.int32)
-        for block, (begin, end) in enumerate(zip(cuts, cuts[1:])):
-            block_of[items[begin:end]] = block
-            place[items[begin:end]] = np.arange(end - begin)
-        pools = [items[begin:end] for begin, end in zip(cuts, cuts[1:])]
-        return _Deal(np.split(users.numpy(), shares), pools, block_of, place)
+        return _Deal(np.split(users.numpy(), shares), items, number, list(pairwise(cuts)))
 
-    def _turns(
-        self, epoch: int, deal: _Deal, users: NDArray[np.float32], items: NDArray[np.float32], bias: float
-    ) -> tuple[float, float, float]:
+    def _turns(self, epoch: int, deal: _Deal, tables: _Tables, bias: float) -> tuple[float, float, float]:
         """Take all turns of all workers; return the bias, and the sums of minus log-likelihoods and of squares."""
         config = self.model.config
         key = np.uint64(derive(self.seed, "compiled", epoch))
@@ -165,7 +173,6 @@ class MFSteps(Engine):
         totals = np.zeros(2)
         options = sgd.Options(
             lines=(0,) * self.lines,
-            dim=config.dim,
             biased=config.biases,
             loss=_LOSSES[config.loss],
             lr=np.float32(self.config.lr),
@@ -180,7 +187,7 @@ class MFSteps(Engine):
                 deal.users[worker],
                 self.offsets,
                 self.items,
-                deal.block_of,
+                deal.number,
                 self.workers,
                 worker,
                 self.order,
@@ -188,7 +195,7 @@ class MFSteps(Engine):
             )
 
         def train(
-            turn: int, chosen: NDArray[np.int64], block: int, pool: NDArray[np.int32], rest: bool
+            turn: int, chosen: NDArray[np.int64], pool: tuple[int, int], rest: bool
         ) -> tuple[float, float, float, int]:
             return sgd.train(
                 key,
@@ -197,14 +204,10 @@ class MFSteps(Engine):
                 self.offsets,
                 self.order,
                 cursor,
-                deal.block_of,
-                block,
                 pool,
-                deal.place,
                 left,
                 rest,
-                users,
-                items,
+                *tables,
                 np.float32(bias),
                 options,
             )
@@ -212,10 +215,9 @@ class MFSteps(Engine):
         with ThreadPoolExecutor(self.workers) as threads:
             list(threads.map(arrange, range(self.workers)))
             for turn in range(self.workers):
-                blocks = [(worker + turn) % self.workers for worker in range(self.workers)]
                 jobs = [
-                    threads.submit(train, turn + 1, chosen, block, deal.pools[block], False)
-                    for chosen, block in zip(deal.users, blocks)
+                    threads.submit(train, turn + 1, chosen, deal.pools[(worker + turn) % self.workers], False)
+                    for worker, chosen in enumerate(deal.users)
                 ]
                 ended = np.array([job.result() for job in jobs])
                 totals += ended[:, 1:3].sum(0)
@@ -224,28 +226,26 @@ class MFSteps(Engine):
         if left.any():
             whose = np.unique(np.searchsorted(self.offsets, np.flatnonzero(left), side="right") - 1)
             cursor[whose] = self.offsets[whose]
-            bias, *found, _ = train(self.workers + 1, whose, -1, np.concatenate(deal.pools), True)
+            bias, *found, _ = train(self.workers + 1, whose, (0, len(deal.items)), True)
             totals += found
         return bias, float(totals[0]), float(totals[1])
 
-    def _rows(self, table: torch.nn.Embedding, side: int) -> Tensor:
-        """Return the rows that ``sgd`` works on, of users (side 0) or items (side 1)."""
-        config = self.model.config
-        rows = torch.zeros(table.num_embeddings, LINE * self.lines)
-        rows[:, : config.dim] = table.weight.detach()
-        if config.biases:
-            bias = (self.model.user_bias, self.model.item_bias)[side]
-            rows[:, config.dim + side] = bias.weight.detach()[:, 0]
-            rows[:, config.dim + 1 - side] = 1
-        return rows
+    def _tables(self, deal: _Deal) -> _Tables:
+        """Return copies of the model's parameters, items as ``deal`` numbers them."""
+        model, pad = self.model, LINE * self.lines - self.model.config.dim
+        rows = model.user.weight.detach().clone(), model.item.weight.detach()[deal.items]
+        biases = torch.zeros(0), torch.zeros(0)
+        if model.config.biases:
+            biases = model.user_bias.weight.detach().flatten().clone(), model.item_bias.weight.detach()[deal.items, 0]
+        return _Tables(*(F.pad(side, (0, pad)).numpy() for side in rows), *(side.numpy() for side in biases))
 
     @torch.no_grad()
-    def _keep(self, users: Tensor, items: Tensor, bias: float) -> None:
+    def _keep(self, deal: _Deal, tables: _Tables, bias: float) -> None:
         """Give the model what the loops have moved."""
         dim = self.model.config.dim
-        self.model.user.weight.copy_(users[:, :dim])
-        self.model.item.weight.copy_(items[:, :dim])
+        self.model.user.weight.copy_(torch.from_numpy(tables.users)[:, :dim])
+        self.model.item.weight[deal.items] = torch.from_numpy(tables.items)[:, :dim]
         if self.model.config.biases:
-            self.model.user_bias.weight[:, 0] = users[:, dim]
-            self.model.item_bias.weight[:, 0] = items[:, dim + 1]
+            self.model.user_bias.weight[:, 0] = torch.from_numpy(tables.user_biases)
+            self.model.item_bias.weight[deal.items, 0] = torch.from_numpy(tables.item_biases)
             self.model.bias.fill_(bias)

@@ -1,10 +1,14 @@
 """The loops of ``mf`` by plain gradient descent, compiled by numba; all of them in one file, which is what is cached.
 
 One example is a group of a user and m items that are scored, and move, together: a positive and its n negatives, or
-with ``bce_sum`` each of these alone. Tables are float32, one row a user or item, ``[vector, bias, 1, 0 ...]`` of users
-and ``[vector, 1, bias, 0 ...]`` of items where there are biases, so that one product of two rows is their score (but
-for the bias of all pairs). Rows are padded with zeros, which no step moves, to whole cache lines: two threads that
-move different rows never share one.
+with ``bce_sum`` each of these alone. Tables are float32, one row a user or item, padded with zeros, which no step
+moves, to whole cache lines: two threads that move different rows never share one. Items are numbered anew in each
+epoch, so that those of a block follow one another, and so do their biases.
+
+Shapes:
+    W numbers a row, a whole number of cache lines.
+    user_rows (n_users, W), item_rows (n_items, W); user_biases (n_users,), item_biases (n_items,), not read where
+    there are no biases.
 
 Random numbers are counter-based: splitmix64 (Steele, Lea, Flood, Fast Splittable Pseudorandom Number Generators,
 OOPSLA 2014) from a key of the seed and the epoch, the user, and the turn.
@@ -22,7 +26,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from recbench.kernels.compiling import LINE, Float32, compiled
+from recbench.kernels.compiling import LINE, Float32, compiled, inlined
 
 BPR, BCE, BCE_SUM = 0, 1, 2
 CHUNK = 16
@@ -40,8 +44,7 @@ class Options(NamedTuple):
     Attributes:
         lines: As many zeros as a row has cache lines: since that is part of a tuple's type, the loops over a row are
             compiled for this very length.
-        dim: Numbers in a vector.
-        biased: Whether biases follow it.
+        biased: Whether there are biases.
         loss: ``BPR``, ``BCE`` or ``BCE_SUM``.
         lr: Learning rate.
         reg: L2 on all that an example looks up, half of it times the squares.
@@ -50,7 +53,6 @@ class Options(NamedTuple):
     """
 
     lines: tuple[int, ...]
-    dim: int
     biased: bool
     loss: int
     lr: Float32
@@ -98,12 +100,18 @@ def _below(bits: np.uint64, n: int) -> np.int64:
 
 
 @compiled
+def _block(item: int, n_blocks: int, n_items: int) -> int:
+    """Return the block of an item, the b with b * n_items // n_blocks <= item < (b + 1) * n_items // n_blocks."""
+    return ((item + 1) * n_blocks - 1) // n_items
+
+
+@compiled
 def arrange(
     key: np.uint64,
     users: NDArray[np.int64],
     offsets: NDArray[np.int64],
     items: NDArray[np.int32],
-    block_of: NDArray[np.int32],
+    number: NDArray[np.int32],
     n_blocks: int,
     first: int,
     order: NDArray[np.int32],
@@ -112,8 +120,9 @@ def arrange(
     """Shuffle each user's items into ``order``, those of block ``first`` before those of the next, and so on around.
 
     Shapes:
-        users: those to arrange; offsets (n_users + 1,), items (N,): the histories; order (N,): is filled.
-        block_of: (n_items,) in [0, n_blocks). longest: length of the longest history.
+        users: those to arrange; offsets (n_users + 1,), items (N,): the histories; order (N,): is filled with the
+            items' numbers.
+        number: (n_items,) of each item. longest: length of the longest history.
     """
     row = np.empty(longest, np.int32)
     starts = np.empty(n_blocks + 1, np.int64)
@@ -124,75 +133,121 @@ def arrange(
             state += _GAMMA
             other = _below(_mixed(state), k + 1)
             row[k] = row[other]
-            row[other] = items[begin + k]
+            row[other] = number[items[begin + k]]
         if n_blocks == 1:
             for k in range(n):
                 order[begin + k] = row[k]
             continue
         starts[:] = 0
         for k in range(n):
-            starts[(block_of[row[k]] - first) % n_blocks + 1] += 1
+            starts[(_block(row[k], n_blocks, len(number)) - first) % n_blocks + 1] += 1
         for block in range(n_blocks):
             starts[block + 1] += starts[block]
         for k in range(n):
-            block = (block_of[row[k]] - first) % n_blocks
+            block = (_block(row[k], n_blocks, len(number)) - first) % n_blocks
             order[begin + starts[block]] = row[k]
             starts[block] += 1
 
 
-@compiled
-def _step(
+@inlined
+def _pair(
     user: int,
-    chosen: NDArray[np.int32],
-    at: int,
-    m: int,
-    label: Float32,
+    positive: int,
+    negative: int,
     user_rows: NDArray[np.float32],
     item_rows: NDArray[np.float32],
+    user_biases: NDArray[np.float32],
+    item_biases: NDArray[np.float32],
     bias: Float32,
-    scores: NDArray[np.float32],
-    moves: NDArray[np.float32],
+    squares: NDArray[np.float32],
     options: Options,
     likelihood: float,
     far: float,
-) -> tuple[Float32, float, float, Float32]:
+) -> tuple[Float32, float, float, float]:
+    """Do what ``_example`` does for ``BPR`` with one negative that is not the positive, in one pass over three rows."""
+    width = LINE * len(options.lines)
+    lr, reg = options.lr, options.reg
+    margin, of_biases = _ZERO, _ZERO
+    for d in range(width):
+        mine, one, other = user_rows[user, d], item_rows[positive, d], item_rows[negative, d]
+        margin += mine * (one - other)
+        squares[d] += mine * mine + one * one + other * other
+    if options.biased:
+        mine, one, other = user_biases[user], item_biases[positive], item_biases[negative]
+        margin += one - other
+        of_biases = bias * bias + mine * mine + one * one + other * other
+    wrong, likelihood, far = _judged(margin, likelihood, far)
+    kept, step = _ONE - lr * reg, lr * wrong
+    for d in range(width):
+        mine, one, other = user_rows[user, d], item_rows[positive, d], item_rows[negative, d]
+        user_rows[user, d] = kept * mine + step * (one - other)
+        item_rows[positive, d] = kept * one + step * mine
+        item_rows[negative, d] = kept * other - step * mine
+    if options.biased:
+        item_biases[positive] = kept * item_biases[positive] + step
+        item_biases[negative] = kept * item_biases[negative] - step
+        user_biases[user] *= kept
+        bias *= kept
+    return bias, likelihood, far, np.float64(of_biases)
+
+
+@compiled
+def _example(
+    user: int,
+    chosen: NDArray[np.int32],
+    label: Float32,
+    user_rows: NDArray[np.float32],
+    item_rows: NDArray[np.float32],
+    user_biases: NDArray[np.float32],
+    item_biases: NDArray[np.float32],
+    bias: Float32,
+    scores: NDArray[np.float32],
+    moves: NDArray[np.float32],
+    squares: NDArray[np.float32],
+    options: Options,
+    likelihood: float,
+    far: float,
+) -> tuple[Float32, float, float, float]:
     """Score and move the rows of one example: of a user and of m items.
 
     Args:
-        user: Row of ``user_rows``.
-        chosen: Rows of ``item_rows``; the example's are those from ``at`` on.
-        at: The first of them.
-        m: How many.
+        user: Row of the users.
+        chosen: (m,) rows of the items.
         label: With ``BCE_SUM``, whether the one item is a positive (1) or a negative (0); else the first one is.
-        user_rows: Is moved.
-        item_rows: Is moved.
+        user_rows: Are moved, as the three that follow.
+        item_rows: See the module.
+        user_biases: See the module.
+        item_biases: See the module.
         bias: Of all pairs.
         scores: At least m numbers to work in.
         moves: As many numbers to work in as a row has.
+        squares: As many numbers, to whose sum the squares of all rows are added.
         options: How.
         likelihood: Product of the probabilities of what was observed, of the examples so far.
         far: What it is without, minus its logarithm: of factors so small that the product would vanish.
 
     Returns:
-        The bias as moved, ``likelihood`` and ``far`` with this example in them, and the squares of all that was
-        looked up.
+        The bias as moved, ``likelihood`` and ``far`` with this example in them, and the squares of the biases. (Were
+        they added to one of ``squares``, all that are read with it would have to wait for it.)
     """
-    width = LINE * len(options.lines)
-    lr, reg, loss, biased, dim = options.lr, options.reg, options.loss, options.biased, options.dim
-    squares = bias * bias
+    width, m = LINE * len(options.lines), len(chosen)
+    lr, loss, biased = options.lr, options.loss, options.biased
+    of_all, of_biases = _ZERO, _ZERO
     for d in range(width):
-        squares += user_rows[user, d] * user_rows[user, d]
+        squares[d] += user_rows[user, d] * user_rows[user, d]
         moves[d] = 0
+    if biased:
+        of_all = bias + user_biases[user]
+        of_biases += bias * bias + user_biases[user] * user_biases[user]
     for k in range(m):
-        item = chosen[at + k]
-        score, square = _ZERO, _ZERO
+        item, score = chosen[k], _ZERO
         for d in range(width):
             score += user_rows[user, d] * item_rows[item, d]
-            square += item_rows[item, d] * item_rows[item, d]
-        scores[k] = bias + score
-        squares += square
-    if biased:
-        squares -= np.float32(m + 1)  # The columns that are always 1.
+            squares[d] += item_rows[item, d] * item_rows[item, d]
+        if biased:
+            score += of_all + item_biases[item]
+            of_biases += item_biases[item] * item_biases[item]
+        scores[k] = score
 
     # From here on, scores are the slopes of the loss along them.
     slope_of_all = _ZERO
@@ -200,10 +255,7 @@ def _step(
         share = _ONE / np.float32(m - 1)
         positive = scores[0]
         for k in range(1, m):
-            margin = positive - scores[k]
-            odds = math.exp(margin)
-            wrong = _ONE / (_ONE + odds)
-            likelihood, far = _with(margin, odds * wrong if margin < _ZERO else _ONE - wrong, likelihood, far)
+            wrong, likelihood, far = _judged(positive - scores[k], likelihood, far)
             scores[k] = share * wrong
             slope_of_all += scores[k]
         scores[0] = -slope_of_all
@@ -212,40 +264,40 @@ def _step(
         share = _ONE if loss == BCE_SUM else _ONE / np.float32(m)
         for k in range(m):
             observed = label if loss == BCE_SUM or k == 0 else _ZERO
-            margin = scores[k] if observed == _ONE else -scores[k]
-            odds = math.exp(margin)
-            wrong = _ONE / (_ONE + odds)
-            likelihood, far = _with(margin, odds * wrong if margin < _ZERO else _ONE - wrong, likelihood, far)
+            wrong, likelihood, far = _judged(scores[k] if observed == _ONE else -scores[k], likelihood, far)
             scores[k] = -share * wrong if observed == _ONE else share * wrong
             slope_of_all += scores[k]
 
-    kept = _ONE - lr * reg
+    kept = _ONE - lr * options.reg
     for k in range(m):
-        item = chosen[at + k]
-        slope = scores[k]
+        item, slope = chosen[k], scores[k]
         step = lr * slope
         for d in range(width):
             moves[d] += slope * item_rows[item, d]
             item_rows[item, d] = kept * item_rows[item, d] - step * user_rows[user, d]
         if biased:
-            item_rows[item, dim] = _ONE
+            item_biases[item] = kept * item_biases[item] - step
     for d in range(width):
         user_rows[user, d] = kept * user_rows[user, d] - lr * moves[d]
     if biased:
-        user_rows[user, dim + 1] = _ONE
+        user_biases[user] = kept * user_biases[user] - lr * slope_of_all
         bias = kept * bias - lr * slope_of_all
-    return bias, likelihood, far, squares
+    return bias, likelihood, far, np.float64(of_biases)
 
 
-@compiled
-def _with(margin: Float32, right: Float32, likelihood: float, far: float) -> tuple[float, float]:
-    """Return ``likelihood`` times ``right``, the sigmoid of ``margin``, and ``far``; one logarithm for many pairs."""
+@inlined
+def _judged(margin: Float32, likelihood: float, far: float) -> tuple[Float32, float, float]:
+    """Return the sigmoid of -``margin``, and ``likelihood`` times that of ``margin``; one logarithm for many pairs."""
+    odds = math.exp(margin)
+    wrong = _ONE / (_ONE + odds)
     if margin < _FAR:
-        return likelihood, far - margin
-    likelihood *= right
-    if likelihood < _FOLD:
-        return 1.0, far - math.log(likelihood)
-    return likelihood, far
+        far -= margin
+    else:
+        likelihood *= odds * wrong if margin < _ZERO else _ONE - wrong
+        if likelihood < _FOLD:
+            far -= math.log(likelihood)
+            likelihood = 1.0
+    return wrong, likelihood, far
 
 
 @compiled
@@ -256,14 +308,13 @@ def train(
     offsets: NDArray[np.int64],
     order: NDArray[np.int32],
     cursor: NDArray[np.int64],
-    block_of: NDArray[np.int32],
-    block: int,
-    pool: NDArray[np.int32],
-    place: NDArray[np.int32],
+    pool: tuple[int, int],
     left: NDArray[np.bool_],
     rest: bool,
     user_rows: NDArray[np.float32],
     item_rows: NDArray[np.float32],
+    user_biases: NDArray[np.float32],
+    item_biases: NDArray[np.float32],
     bias: Float32,
     options: Options,
 ) -> tuple[Float32, float, float, int]:
@@ -276,14 +327,13 @@ def train(
         offsets: (n_users + 1,) where in ``order`` each user's items begin.
         order: (N,) items, as ``arrange`` leaves them.
         cursor: (n_users,) where in ``order`` each user's block begins; is moved to where the next one does.
-        block_of: (n_items,) the block of each item.
-        block: The one to train on.
-        pool: The items of the block, from which negatives are drawn.
-        place: (n_items,) where in its own pool an item is.
+        pool: The first item of the block and the first one behind it; negatives are drawn from it.
         left: (N,) which of ``order`` are left, as their block holds no item that the user has not seen.
         rest: Whether to train on those alone, with a ``pool`` of all items.
-        user_rows: Is moved.
-        item_rows: Is moved.
+        user_rows: Are moved, as the three that follow.
+        item_rows: See the module.
+        user_biases: See the module.
+        item_biases: See the module.
         bias: Of all pairs; 0 where there are no biases.
         options: How.
 
@@ -293,17 +343,20 @@ def train(
     """
     group, n_lines, reject_seen = options.n_negatives + 1, len(options.lines), options.reject_seen
     together = 1 if options.loss == BCE_SUM else group
+    paired = options.loss == BPR and group == 2
+    (first, behind), n_items = pool, len(item_rows)
+    n_pool = behind - first
     chosen = np.empty(CHUNK * group, np.int32)
     scores = np.empty(group, np.float32)
-    moves = np.empty(LINE * n_lines, np.float32)
-    stamps = np.full(len(block_of), -1, np.int32)
+    moves, of_chunk = np.empty(LINE * n_lines, np.float32), np.zeros(LINE * n_lines, np.float32)
+    stamps = np.full(n_items, -1, np.int32)
     likelihood, far, squares, n_positives = 1.0, 0.0, 0.0, 0
     for number in range(len(users)):
         user = users[number]
         begin, end = cursor[user], offsets[user + 1]
         if not rest:
             end = begin
-            while end < offsets[user + 1] and block_of[order[end]] == block:
+            while end < offsets[user + 1] and first <= order[end] < behind:
                 end += 1
             cursor[user] = end
         if reject_seen:
@@ -312,7 +365,7 @@ def train(
                 if stamps[order[k]] != number:
                     stamps[order[k]] = number
                     n_seen += 1
-            if n_seen == len(pool):
+            if n_seen == n_pool:
                 left[begin:end] = True
                 continue
         state = _stream(key, user, turn)
@@ -329,17 +382,17 @@ def train(
                     state += _GAMMA
                     bits = _mixed(state)
                     if reject_seen:
-                        item = pool[_below(bits, len(pool))]
+                        item = first + _below(bits, n_pool)
                         while stamps[item] == number:
                             state += _GAMMA
-                            item = pool[_below(_mixed(state), len(pool))]
-                    elif _below(bits >> np.uint64(32), len(block_of)) == 0:
+                            item = first + _below(_mixed(state), n_pool)
+                    elif _below(bits >> np.uint64(32), n_items) == 0:
                         # So that all items are as likely as each other, also where the pool is but the part of the
                         # catalogue that has the positive in it for certain, and any other item by chance.
                         item = positive
                     else:
-                        drawn = _below(bits, len(pool) - 1)
-                        item = pool[drawn + 1 if drawn >= place[positive] else drawn]
+                        item = first + _below(bits, n_pool - 1)
+                        item += item >= positive
                     chosen[n_chosen] = item
                     n_chosen += 1
             n_positives += n_chosen // group
@@ -347,21 +400,40 @@ def train(
                 for k in range(at + 2 * together, min(at + 3 * together, n_chosen)):
                     for line in range(n_lines):
                         _prefetch(item_rows, chosen[k], LINE * line)  # type: ignore[call-arg]
-                label = _ONE if at % group == 0 else _ZERO
-                bias, likelihood, far, square = _step(
-                    user,
-                    chosen,
-                    at,
-                    together,
-                    label,
-                    user_rows,
-                    item_rows,
-                    bias,
-                    scores,
-                    moves,
-                    options,
-                    likelihood,
-                    far,
-                )
-                squares += square
+                if paired and chosen[at] != chosen[at + 1]:
+                    bias, likelihood, far, of_biases = _pair(
+                        user,
+                        chosen[at],
+                        chosen[at + 1],
+                        user_rows,
+                        item_rows,
+                        user_biases,
+                        item_biases,
+                        bias,
+                        of_chunk,
+                        options,
+                        likelihood,
+                        far,
+                    )
+                else:
+                    bias, likelihood, far, of_biases = _example(
+                        user,
+                        chosen[at : at + together],
+                        _ONE if at % group == 0 else _ZERO,
+                        user_rows,
+                        item_rows,
+                        user_biases,
+                        item_biases,
+                        bias,
+                        scores,
+                        moves,
+                        of_chunk,
+                        options,
+                        likelihood,
+                        far,
+                    )
+                squares += of_biases
+            for d in range(LINE * n_lines):
+                squares += np.float64(of_chunk[d])
+                of_chunk[d] = 0
     return bias, far - math.log(likelihood), squares, n_positives

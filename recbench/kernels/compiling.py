@@ -39,6 +39,15 @@ def compiled(function: _F) -> _F:
         return numba.njit(**_OPTIONS)(function)
 
 
+def inlined(function: _F) -> _F:
+    """Compile ``function`` into each compiled one that calls it: for a few lines that are run for every pair.
+
+    Arrays are handed over as their pointers, lengths and strides: for a function that takes several, a call costs more
+    than such lines do. An array in a tuple costs that much each time it is taken out.
+    """
+    return numba.njit(inline="always", **_OPTIONS)(function)
+
+
 def dealt(work: Callable[[NDArray[np.int64]], _T], costs: NDArray[np.int64], threads: int) -> list[_T]:
     """Return what ``work`` makes of the rows that each of ``threads`` is dealt, the dearest first, in turn.
 
