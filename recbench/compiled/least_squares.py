@@ -55,8 +55,8 @@ def solve_exactly(problem: LeastSquares, vectors: Tensor, threads: int) -> Solve
             rows,
             problem.rows.offsets.numpy(),
             problem.rows.items.numpy(),
-            _weights(problem, problem.quadratic),
-            _weights(problem, problem.linear),
+            _weights(problem.quadratic),
+            _weights(problem.linear),
             problem.reg.numpy(),
             vectors.numpy(),
             shared.numpy(),
@@ -98,8 +98,8 @@ def approach(problem: LeastSquares, vectors: Tensor, start: Tensor, steps: int, 
             rows,
             problem.rows.offsets.numpy(),
             problem.rows.items.numpy(),
-            _weights(problem, problem.quadratic),
-            _weights(problem, problem.linear),
+            _weights(problem.quadratic),
+            _weights(problem.linear),
             (problem.reg - rewriting.usual).numpy(),
             rewritten.numpy(),
             lengths.numpy(),
@@ -112,9 +112,9 @@ def approach(problem: LeastSquares, vectors: Tensor, start: Tensor, steps: int, 
     return Solved(solutions[:, :dim] @ rewriting.inverse, gained)
 
 
-def _weights(problem: LeastSquares, given: Tensor | None) -> NDArray[np.float32]:
-    """Return a or b of each entry (N,), ones where none are given."""
-    return np.ones(len(problem.rows.items), np.float32) if given is None else given.numpy()
+def _weights(given: Tensor | None) -> NDArray[np.float32]:
+    """Return a or b of each entry (N,), nothing where all are 1."""
+    return np.empty(0, np.float32) if given is None else given.numpy()
 
 
 def _filled_up(rows: Tensor) -> Tensor:

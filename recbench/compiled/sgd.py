@@ -288,8 +288,8 @@ def _example(
 @inlined
 def _judged(margin: Float32, likelihood: float, far: float) -> tuple[Float32, float, float]:
     """Return the sigmoid of -``margin``, and ``likelihood`` times that of ``margin``; one logarithm for many pairs."""
-    odds = math.exp(margin)
-    wrong = _ONE / (_ONE + odds)
+    odds: Float32 = math.exp(margin)
+    wrong: Float32 = _ONE / (_ONE + odds)
     if margin < _FAR:
         far -= margin
     else:

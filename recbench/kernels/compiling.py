@@ -24,7 +24,7 @@ Float32: TypeAlias = Any
 """One number, a float32; Python's own types have none."""
 
 # All that fast maths allows but that no number is infinite or not a number: what diverges has to be seen.
-_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "nsz", "arcp", "contract"}}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "nsz", "arcp", "contract"}}
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")

@@ -4,7 +4,7 @@ Shapes:
     R rows, N entries, V vectors, D their width, or W where it is filled up with zeros to whole cache lines; see
     ``recbench.nn.least_squares``, whose problems these are.
     rows: of which to solve; offsets (R + 1,), entries (N,): row r holds the vectors entries[offsets[r]:offsets[r + 1]].
-    quadratic, linear: (N,), a and b of each entry. reg: (R,).
+    quadratic, linear: (N,), a and b of each entry, or (0,) where all are 1. reg: (R,).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from recbench.kernels.lapack import Routine
 _CHUNK = 256
 """Vectors that are gathered before their products are taken: few enough to stay in the cache."""
 
-_ZERO = np.float32(0)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 @compiled
@@ -73,7 +73,7 @@ def solve(
             end = min(begin + _CHUNK, offsets[row + 1])
             for entry in range(begin, end):
                 vector, place = vectors[entries[entry]], held[entry - begin]
-                root, weight = np.sqrt(quadratic[entry]), linear[entry]
+                root, weight = np.sqrt(_weight(quadratic, entry)), _weight(linear, entry)
                 for d in range(dim):
                     place[d] = root * vector[d]
                     wanted[d] += weight * vector[d]
@@ -140,30 +140,34 @@ def approach(
             compiled for this very length.
 
     Returns:
-        The sum over ``rows`` of z . (b + r), r what is left of b: by how much each z lowers its objective.
+        The sum over ``rows`` of z . (b + r), r what is left of b: by how much each z lowers its objective. What a step
+        adds to it is its length times the square of r before it, so that b itself is not needed.
     """
     width = LINE * len(lines)
-    wanted, left_over = np.empty(width, np.float32), np.empty(width, np.float32)
-    direction, bent = np.empty(width, np.float32), np.empty(width, np.float32)
+    left_over, direction, bent = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
     gained = 0.0
     for row in rows:
         begin, end, own = offsets[row], offsets[row + 1], reg[row]
         z = solutions[row]
         _by_what_all_share(z, own, lengths, bent, lines)
-        wanted[:] = _ZERO
+        shared: Float32 = _ZERO
+        for d in range(LINE * len(lines)):
+            shared += z[d] * bent[d]
+            left_over[d] = -bent[d]
+        gained -= shared
         for entry in range(begin, end):
             vector = vectors[entries[entry]]
             dot = _ZERO
             for d in range(LINE * len(lines)):
                 dot += vector[d] * z[d]
-            dot *= quadratic[entry]
-            weight = linear[entry]
+            bending = _weight(quadratic, entry) * dot
+            weight = _weight(linear, entry)
+            gained += dot * (weight + weight - bending)
+            pull = weight - bending
             for d in range(LINE * len(lines)):
-                bent[d] += dot * vector[d]
-                wanted[d] += weight * vector[d]
+                left_over[d] += pull * vector[d]
         left = _ZERO
         for d in range(LINE * len(lines)):
-            left_over[d] = wanted[d] - bent[d]
             direction[d] = left_over[d]
             left += left_over[d] * left_over[d]
         for _ in range(steps):
@@ -173,15 +177,17 @@ def approach(
                 dot = _ZERO
                 for d in range(LINE * len(lines)):
                     dot += vector[d] * direction[d]
-                dot *= quadratic[entry]
+                bending = _weight(quadratic, entry) * dot
                 for d in range(LINE * len(lines)):
-                    bent[d] += dot * vector[d]
+                    bent[d] += bending * vector[d]
             along = _ZERO
             for d in range(LINE * len(lines)):
                 along += direction[d] * bent[d]
             if not along > _ZERO:
                 break  # Nothing is left to do.
-            step, before = left / along, left
+            step: Float32 = left / along
+            before = left
+            gained += step * before
             left = _ZERO
             for d in range(LINE * len(lines)):
                 z[d] += step * direction[d]
@@ -190,9 +196,13 @@ def approach(
             turn = left / before
             for d in range(LINE * len(lines)):
                 direction[d] = left_over[d] + turn * direction[d]
-        for d in range(LINE * len(lines)):
-            gained += z[d] * (wanted[d] + left_over[d])
     return gained
+
+
+@compiled
+def _weight(weights: NDArray[np.float32], entry: int) -> Float32:
+    """Return a or b of an entry, 1 where none are given."""
+    return weights[entry] if len(weights) else _ONE
 
 
 @compiled

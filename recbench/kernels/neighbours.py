@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recbench.kernels.compiling import compiled
+from recbench.kernels.compiling import compiled, inlined
 
 COSINE, ASYMMETRIC, JACCARD, DICE, TVERSKY = range(5)
 
 _ABOVE = np.int64(2**32)
+_BELOW = 1 - 1e-6
 
 
 class Formula(NamedTuple):
@@ -85,49 +86,75 @@ def nearest(
     They are compared in float32, and in a tie by place. A heap holds the best K so far, the worst of them on top, so
     that most of the others are dismissed by one comparison.
     """
-    n_profiles, k = len(asked.squares), indices.shape[1]
-    dots = np.zeros(n_profiles)
-    seen = np.full(len(asked.terms), -1)
+    # Taken out of their tuples once: that costs as much as some steps of the loops.
+    begins, terms, own = asking.offsets, asking.terms, asking.own
+    offsets, profiles, term_weights, places, by_place = (
+        asked.offsets,
+        asked.profiles,
+        asked.terms,
+        asked.places,
+        asked.by_place,
+    )
+    n_profiles, k = len(places), indices.shape[1]
+    similar = np.zeros(n_profiles)
+    seen = np.full(len(term_weights), -1)
     keys = np.empty(k, np.int64)
     value = np.empty(1, np.float32)
     bits = value.view(np.int32)
     for row in rows:
-        dots[:] = 0
-        for entry in range(asking.offsets[row], asking.offsets[row + 1]):
-            term = asking.terms[entry]
+        similar[:] = 0
+        for entry in range(begins[row], begins[row + 1]):
+            term = terms[entry]
             if seen[term] == row:
                 continue
             seen[term] = row
-            weight = asked.terms[term]
-            for place in range(asked.offsets[term], asked.offsets[term + 1]):
-                dots[asked.profiles[place]] += weight
-        if asking.own[row] >= 0:
-            dots[asking.own[row]] = 0
-        scale, square = asking.weights[row], asking.squares[row]
+            weight = term_weights[term]
+            for place in range(offsets[term], offsets[term + 1]):
+                similar[profiles[place]] += weight
+        if own[row] >= 0:
+            similar[own[row]] = 0
+        _similarities(formula, similar, asking.weights[row], asked.weights, asking.squares[row], asked.squares)
+        least = -1.0
         for profile in range(n_profiles):
+            if similar[profile] < least:
+                continue
             # The bits of floats that are not negative order as whole numbers do: one number holds both criteria.
-            key = -asked.places[profile]
-            if dots[profile] > 0:
-                dots[profile] *= scale * asked.weights[profile]
-                value[0] = _similarity(formula, dots[profile], square, asked.squares[profile])
-                key += np.int64(bits[0]) * _ABOVE
+            value[0] = similar[profile]
+            key = np.int64(bits[0]) * _ABOVE - places[profile]
             if profile < k:
                 _rise(keys, profile, key)
             elif key > keys[0]:
                 _sink(keys, k, key)
+            if profile >= k - 1:
+                # Others that round to the same float32 are as near.
+                least = _BELOW * similar[by_place[-keys[0] % _ABOVE]]
         for last in range(k - 1, -1, -1):
             worst, key = keys[0], keys[last]
             _sink(keys, last, key)
-            profile = asked.by_place[-worst % _ABOVE]
+            profile = by_place[-worst % _ABOVE]
             indices[row, last] = profile
-            near[row, last] = _similarity(formula, dots[profile], square, asked.squares[profile])
+            near[row, last] = similar[profile]
 
 
 @compiled
-def _similarity(formula: Formula, dot: float, square: float, other: float) -> float:
-    """Return how similar two profiles are, by their dot product and their squared lengths."""
-    if not dot > 0:
-        return 0.0
+def _similarities(
+    formula: Formula,
+    dots: NDArray[np.float64],
+    weight: float,
+    weights: NDArray[np.float64],
+    square: float,
+    squares: NDArray[np.float64],
+) -> None:
+    """Turn ``dots`` (P,), still without the weights of the profiles, into similarities; a loop without branches."""
+    for profile in range(len(dots)):
+        dot = dots[profile] * weight * weights[profile]
+        near = dot / (_size(formula, dot, square, squares[profile]) + formula.shrink)
+        dots[profile] = near if dot > 0 else 0.0
+
+
+@inlined
+def _size(formula: Formula, dot: float, square: float, other: float) -> float:
+    """Return what the dot product of two profiles is divided by, beside ``shrink``."""
     if formula.kind == COSINE:
         size = np.sqrt(square * other)
     elif formula.kind == ASYMMETRIC:
@@ -138,7 +165,7 @@ def _similarity(formula: Formula, dot: float, square: float, other: float) -> fl
         size = square + other
     else:
         size = dot + formula.alpha * (square - dot) + formula.beta * (other - dot)
-    return dot / (size + formula.shrink)
+    return size
 
 
 @compiled

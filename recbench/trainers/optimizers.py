@@ -133,7 +133,11 @@ class TableAdam(torch.optim.Adam):
             table.grad = whole.index_add_(0, gradient._indices()[0], gradient._values())
         super().step()
         for table, whole, gradient in of_batch:
-            whole.index_fill_(0, gradient._indices()[0], 0.0)
+            rows = gradient._indices()[0]
+            if len(rows) < len(table) // 2:
+                whole.index_fill_(0, rows, 0.0)
+            else:
+                whole.zero_()  # A whole table in order is cleaned faster than half of it in disorder.
             table.grad = gradient
 
 

@@ -119,8 +119,8 @@ def ials(
         "model": {
             "name": "ials",
             "dim": dim,
-            # Weight (alpha) of an observed pair over that of all others, and L2 scaled alike.
-            "alpha0": 1 / weight,
+            # The peers weigh an observed pair with ``weight`` and all others with 1: the same objective by these two.
+            "alpha0": 1 / (weight - 1),
             "reg": reg / weight,
             "nu": 0.0,
             "solver": "cholesky" if exact else "cg",
