@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from recbench.errors import ConfigError
 
-KEPT_BYTES = 2**28
-"""Freed memory that is kept for the next time at most, and blocks that are taken from it at most."""
+KEPT_BYTES, KEPT_BLOCK_BYTES = 2**28, 2**26
+"""Freed memory that is kept for the next time at most, and the largest block that is taken from it."""
 
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # As in glibc's malloc.h.
@@ -56,7 +56,7 @@ def available_cores() -> int:
 
 
 def keep_freed_blocks() -> None:
-    """Let the C library keep up to ``KEPT_BYTES`` of freed memory instead of giving it back to the system at once.
+    """Let the C library keep freed memory instead of giving it back to the system at once.
 
     A batch or a block of scores takes megabytes, which glibc takes from the system and gives back each time: to be
     handed out anew, every page of it is cleaned first, which takes up to half the time of a training step. There is no
@@ -64,8 +64,8 @@ def keep_freed_blocks() -> None:
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            mallopt(option, KEPT_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, KEPT_BLOCK_BYTES)
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 """What a run takes of the machine."""
 
+import ctypes
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -34,3 +37,21 @@ def test_blas_computes_on_the_threads_of_the_run():
         with torch_settings(threads, torch.device("cpu")):
             assert (blas(), torch.get_num_threads()) == ({threads}, threads)
     assert (blas(), torch.get_num_threads()) == before
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc")
+def test_memory_that_was_freed_is_used_again_without_the_system():
+    code = """
+import resource, torch
+from recbench.resources import torch_settings
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**23)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with torch_settings(1, torch.device("cpu")):
+    print([faults() for _ in range(20)][-1])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100  # of 32 MiB, which are 8,192 pages
