@@ -61,11 +61,12 @@ def test_ten_steps_equal_a_plain_loop():
     torch.testing.assert_close(network.item.weight, item, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("n_rows", [6, 20], ids=["half of the rows", "few rows"])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_adam_over_a_batch_is_adam_over_the_table(weight_decay):
+def test_adam_over_a_batch_is_adam_over_the_table(weight_decay, n_rows):
     """Rows that are twice in a batch, rows that are in none, and gradients of all kinds: torch's Adam to the bit."""
     stream = torch.Generator().manual_seed(0)
-    ours, plain = nn.Embedding(7, 3), nn.Embedding(7, 3)
+    ours, plain = nn.Embedding(n_rows, 3), nn.Embedding(n_rows, 3)
     plain.load_state_dict(ours.state_dict())
     optimizer = build_optimizer("adam", ours, 0.1, weight_decay)
     adam = torch.optim.Adam(plain.parameters(), lr=0.1, weight_decay=weight_decay, fused=True)
