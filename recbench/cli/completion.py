@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 from recbench import datasets, plugins
 from recbench.cli import COMMANDS
-from recbench.cli.composition import hydra_session
 from recbench.cli.data import COMMANDS as ABOUT_DATA
 from recbench.cli.overrides import CONFIG
 from recbench.cli.reproduce import published_tables
+from recbench.cli.session import hydra_session
 
 _LINE = "COMP_LINE"
 

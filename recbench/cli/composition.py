@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
-from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-import recbench
 from recbench.cli import Mistakes, spaces
-from recbench.cli.hydra_lines import set_version_base
 from recbench.cli.launchers import threads_of_a_job
-from recbench.cli.overrides import CONFIG, MAX_JOBS, Overrides, typed
+from recbench.cli.overrides import MAX_JOBS, Overrides, typed
 from recbench.cli.search_plan import drafts, mistakes_in, searches_of, sweep_options, trials_at_once
+from recbench.cli.session import composed_config, hydra_errors
 from recbench.cli.task import job_name, plain_values
-from recbench.cli.trust import refuse_code
-from recbench.configuration import AUTO, PARTS, PLAIN, Resolved, Settings, resolve
+from recbench.configuration import Resolved, resolve
 from recbench.errors import ConfigError
 from recbench.models import registry as models
 from recbench.options import Config
@@ -44,7 +33,6 @@ from recbench.sweep import SweepConfig
 
 _BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
 _SEARCH_SWEEPER = "hydra_plugins.recbench_search.SearchSweeper"
-_DEFAULTS_DEPEND_ON_MODEL = ("trainer", "negatives")
 
 
 @dataclass(frozen=True)
@@ -82,42 +70,6 @@ class Plan:
     searches: tuple[Search, ...] = ()
 
 
-@contextmanager
-def hydra_session(config_dir: str | None = None, *, complete: bool = False) -> Iterator[Hydra]:
-    """Give Hydra with our files and every registered part as a choice of its group.
-
-    Args:
-        config_dir: A folder with further files.
-        complete: Whether trainers and samplers are to have their defaults too, for shell completion. Otherwise
-            they have none, since a model may have its own.
-
-    Raises:
-        ConfigError: ``config_dir`` is no folder.
-    """
-    _store_parts(complete)
-    set_version_base()
-    search_path = create_config_search_path(str(conf_dir()))
-    if config_dir is not None:
-        if not Path(config_dir).is_dir():
-            raise ConfigError(f"--config-dir {config_dir!r}: is no folder.")
-        search_path.prepend(
-            provider="command-line", path=f"file://{Path(config_dir).resolve()}", anchor=SearchPathQuery("schema")
-        )
-    GlobalHydra.instance().clear()
-    try:
-        yield Hydra.create_main_hydra2("recbench", search_path)
-    finally:
-        GlobalHydra.instance().clear()
-        HydraConfig.instance().cfg = None
-
-
-@cache
-def conf_dir() -> Path:
-    """Return our folder of configuration files, in a wheel or a checkout."""
-    package = Path(recbench.__file__).resolve().parent
-    return next(path for path in (package / "conf", package.parent / "conf") if (path / "config.yaml").exists())
-
-
 def make_plan(hydra: Hydra, words: Sequence[str], *, multirun: bool, progress: bool = False) -> Plan:
     """Return the checked jobs that ``words`` ask for; nothing is run or created.
 
@@ -133,8 +85,8 @@ def make_plan(hydra: Hydra, words: Sequence[str], *, multirun: bool, progress: b
     reader = Overrides(hydra.config_loader, words)
     overrides, mistakes = reader.read(words)
     try:
-        with _hydra_errors():
-            base = _compose(hydra, _words(overrides), RunMode.MULTIRUN)
+        with hydra_errors():
+            base = composed_config(hydra, _words(overrides), RunMode.MULTIRUN)
             several = multirun or base.hydra.mode == RunMode.MULTIRUN
             _refuse_misplaced(overrides, several)
             if several:
@@ -157,14 +109,14 @@ def hydra_words(hydra: Hydra, words: Sequence[str]) -> list[str]:
     overrides, mistakes = Overrides(hydra.config_loader, words).read(words)
     if mistakes:
         raise Mistakes(mistakes)
-    with _hydra_errors():
-        _compose(hydra, _words(overrides), RunMode.MULTIRUN)
+    with hydra_errors():
+        composed_config(hydra, _words(overrides), RunMode.MULTIRUN)
     return _words(overrides)
 
 
 def _single(hydra: Hydra, overrides: Sequence[Override]) -> Plan:
     words = _words(overrides)
-    composed = _compose(hydra, words, RunMode.RUN)
+    composed = composed_config(hydra, words, RunMode.RUN)
     if composed.sweep.space is not None:
         raise ConfigError("sweep: is a search, of many runs, and this is a single one: add -m, or leave sweep out.")
     (resolved,) = _checked([_values(composed)], overrides, numbered=False)
@@ -193,7 +145,7 @@ def _sweep(
             raise Mistakes(mistakes)
         keys = {override.key_or_group for override in overrides}
         overrides = [*(param for param in params if param.key_or_group not in keys), *overrides]
-        base = _compose(hydra, _words(overrides), RunMode.MULTIRUN)
+        base = composed_config(hydra, _words(overrides), RunMode.MULTIRUN)
     folder = Path(OmegaConf.select(base, "hydra.sweep.dir"))
     hydra_words = [
         *_words(override for override in overrides if override.is_hydra_override()),
@@ -221,7 +173,7 @@ def _sweep(
     for number, job in enumerate(
         tqdm(jobs, "checking", unit="job", delay=1, leave=False, disable=None if progress else True)
     ):
-        composed = _compose(hydra, [*hydra_words, *job], RunMode.RUN)
+        composed = composed_config(hydra, [*hydra_words, *job], RunMode.RUN)
         with open_dict(composed.hydra.job):
             composed.hydra.job.num, composed.hydra.job.id = number, str(number)
         values.append(_values(composed))
@@ -251,7 +203,7 @@ def _search(
     """Return the plan of the searches that ``task`` asks for."""
 
     def compose(words: Sequence[str]) -> DictConfig:
-        return _compose(hydra, [*hydra_words, *words], RunMode.RUN)
+        return composed_config(hydra, [*hydra_words, *words], RunMode.RUN)
 
     def values(composed: DictConfig) -> dict[str, Any]:
         plain, at_once = _values(composed), trials_at_once(composed)
@@ -408,48 +360,5 @@ def _refuse_misplaced(overrides: Sequence[Override], multirun: bool) -> None:
         raise Mistakes(mistakes)
 
 
-def _store_parts(complete: bool) -> None:
-    """Put a node into Hydra's store for each registered part, and one for what is at the top level."""
-    store = ConfigStore.instance()
-    for group, registry in PARTS.items():
-        shown = complete or group not in _DEFAULTS_DEPEND_ON_MODEL
-        every: dict[str, Any] = {}
-        for name in registry.names():
-            options = _defaults(registry.entry(name).config or Config) if shown else {}
-            store.store(name=name, group=group, node={"name": name, **options}, provider="recbench")
-            every |= options
-        if group in _DEFAULTS_DEPEND_ON_MODEL:
-            store.store(name=AUTO, group=group, node={"name": AUTO, **every}, provider="recbench")
-    plain: dict[str, type[Config]] = {**PLAIN, "sweep": SweepConfig}
-    top = {**_defaults(Settings), **{name: _defaults(config) for name, config in plain.items()}}
-    # experiment=NAME is a group; what was chosen is filled in when the values are read.
-    del top["experiment"]
-    store.store(name="settings", node=top, provider="recbench")
-
-
-def _defaults(config: type[Config]) -> dict[str, Any]:
-    """Return the plain defaults of the options that have one."""
-    return config.model_construct().model_dump(mode="json")
-
-
-def _compose(hydra: Hydra, words: Sequence[str], mode: RunMode) -> DictConfig:
-    composed = hydra.compose_config(
-        CONFIG, list(words), run_mode=mode, from_shell=False, validate_sweep_overrides=False
-    )
-    refuse_code(composed)
-    return composed
-
-
 def _words(overrides: Iterable[Override]) -> list[str]:
     return [str(override.input_line) for override in overrides]
-
-
-@contextmanager
-def _hydra_errors() -> Iterator[None]:
-    """Turn what Hydra, OmegaConf and YAML refuse into a ``ConfigError``."""
-    try:
-        yield
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        causes = [str(error), *([str(error.__cause__)] if error.__cause__ is not None else [])]
-        text = "\n".join(filter(None, dict.fromkeys(causes)))
-        raise ConfigError("\n  ".join(line for line in text.splitlines() if line.strip())) from None

@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 
 from recbench import plugins
 from recbench.cli.arguments import Parser
-from recbench.cli.composition import conf_dir, hydra_session, make_plan
+from recbench.cli.composition import make_plan
 from recbench.cli.overrides import CONFIG, GROUPS, Overrides
+from recbench.cli.session import conf_dir, hydra_session
 from recbench.configuration import PARTS
 from recbench.repeat import written
 

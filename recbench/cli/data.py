@@ -11,8 +11,9 @@ from typing import Any, get_args
 from recbench import datasets, plugins
 from recbench.cli import Mistakes
 from recbench.cli.arguments import Parser
-from recbench.cli.composition import hydra_session, make_plan
+from recbench.cli.composition import make_plan
 from recbench.cli.overrides import Overrides
+from recbench.cli.session import hydra_session
 from recbench.datasets import Dataset
 from recbench.datasets.published import PublishedDataset
 from recbench.errors import ConfigError

@@ -10,7 +10,8 @@ import numpy as np
 
 from recbench import plugins
 from recbench.cli.arguments import Parser
-from recbench.cli.composition import hydra_session, make_plan
+from recbench.cli.composition import make_plan
+from recbench.cli.session import hydra_session
 from recbench.comparison.statistics import Interval, intervals
 from recbench.configuration import ExperimentConfig
 from recbench.errors import ConfigError

@@ -16,9 +16,10 @@ from hydra.core.object_type import ObjectType
 
 from recbench import plugins, reproduce
 from recbench.cli.arguments import Parser
-from recbench.cli.composition import Job, Plan, hydra_session, make_plan
+from recbench.cli.composition import Job, Plan, make_plan
 from recbench.cli.overrides import Overrides
 from recbench.cli.run import EXIT_CODES, launch
+from recbench.cli.session import hydra_session
 from recbench.errors import ConfigError
 from recbench.files import replacing
 from recbench.fingerprints import code_fingerprint

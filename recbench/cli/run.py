@@ -21,10 +21,11 @@ from recbench import plugins
 from recbench.cli import search_report
 from recbench.cli.arguments import Parser
 from recbench.cli.compare import print_comparison
-from recbench.cli.composition import Job, Plan, conf_dir, hydra_session, hydra_words, make_plan
+from recbench.cli.composition import Job, Plan, hydra_words, make_plan
 from recbench.cli.hydra_lines import VERSION_BASE
 from recbench.cli.overrides import CONFIG
 from recbench.cli.searching import begun
+from recbench.cli.session import conf_dir, hydra_session
 from recbench.cli.standing import standing
 from recbench.cli.task import JobEnd, end_found, run_in, run_job
 from recbench.cli.workers import AsksWorkers

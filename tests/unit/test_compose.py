@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from recbench.cli.composition import conf_dir, hydra_session, make_plan
+from recbench.cli.composition import make_plan
 from recbench.cli.launchers import threads_each, threads_of_a_job
+from recbench.cli.session import conf_dir, hydra_session
 from recbench.cli.task import job_name
 from recbench.configuration import resolve
 from recbench.errors import ConfigError

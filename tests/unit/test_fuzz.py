@@ -307,7 +307,8 @@ import gzip, hashlib, io, pickle, resource, sys, zipfile
 from pathlib import Path
 import pandas as pd
 from recbench import datasets, resolve
-from recbench.cli.composition import hydra_session, make_plan
+from recbench.cli.composition import make_plan
+from recbench.cli.session import hydra_session
 from recbench.data import Interactions
 from recbench.errors import ConfigError, DataError, RunError
 from recbench.files import load_checkpoint

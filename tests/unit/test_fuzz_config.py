@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from recbench.checkpoints import LAST, read_state
 from recbench.cli import Mistakes
-from recbench.cli.composition import hydra_session, make_plan
+from recbench.cli.composition import make_plan
+from recbench.cli.session import hydra_session
 from recbench.configuration import PARTS, PLAIN, Settings, resolve
 from recbench.data import Interactions
 from recbench.errors import ConfigError, RunError

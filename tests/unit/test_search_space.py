@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recbench import models
-from recbench.cli.composition import conf_dir, hydra_session, make_plan
+from recbench.cli.composition import make_plan
+from recbench.cli.session import conf_dir, hydra_session
 from recbench.configuration import resolve
 from recbench.errors import ConfigError
 from recbench.search.asking import next_options
