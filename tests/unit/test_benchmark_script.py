@@ -236,7 +236,7 @@ def test_quality_of_a_list_cut_at_ten_and_at_twenty(script, tiny):
 
 
 @pytest.mark.parametrize(
-    ("row", "said"), [([24], "a list names an item of training."), ([7, 3, 7], "a list names an item twice.")]
+    ("row", "said"), [([7, 24], "a list names an item of training."), ([7, 3, 7], "a list names an item twice.")]
 )
 def test_quality_refuses_lists_that_would_flatter(script, tiny, row, said):
     quality = importlib.import_module("benchmarking.quality").quality
@@ -252,23 +252,24 @@ def made(script, monkeypatch):
     """Give what makes generated data of a small shape."""
     monkeypatch.delenv("RECBENCH_MIRROR", raising=False)
     monkeypatch.setitem(script.data.SHAPES, "ml-tiny", (60, 80, 1500))
+    monkeypatch.setitem(script.data.SHAPES, "ml-sparse", (200, 300, 1000))
     return script.data.make
 
 
 def test_data_is_cut_into_disjoint_parts_and_all_are_trained(script, made, tmp_path):
-    path, words = made("ml-tiny", tmp_path)
-    assert path == tmp_path / "ml-tiny-generated.npz" and words == "generated, of this shape"
+    path, words = made("ml-sparse", tmp_path)
+    assert path == tmp_path / "ml-sparse-generated.npz" and words == "generated, of this shape"
     with np.load(path) as file:
         data = {name: file[name] for name in file.files}
     train = list(zip(data["users"].tolist(), data["items"].tolist()))
     test = list(zip(data["test_users"].tolist(), data["test_items"].tolist()))
     assert len(set(train)) == len(train) and len(set(test)) == len(test) and not set(train) & set(test)
-    assert len(train) + len(test) == 1500
+    assert len(train) + len(test) == 1000
     assert {user for user, _ in train} == set(range(int(data["n_users"])))
     assert {item for _, item in train} == set(range(int(data["n_items"])))
-    # Of 1500 at most 140 are kept in training; the rest go to test with probability 0.2, sqrt(1500 * 0.16) = 15.
-    assert 0.2 * 1360 - 5 * 15 < len(test) < 0.2 * 1500 + 5 * 15
-    expected = {"all": 1500, "train": len(train), "test_users": len({user for user, _ in test})}
+    # Of 1000 at most 500 are kept in training; the rest go to test with probability 0.2, sqrt(1000 * 0.16) = 12.6.
+    assert 0.2 * 500 - 4 * 12.6 < len(test) < 0.2 * 1000 + 4 * 12.6
+    expected = {"all": 1000, "train": len(train), "test_users": len({user for user, _ in test})}
     assert script.data.shape(path) == expected
 
 
@@ -336,9 +337,12 @@ def test_recbench_needs_no_environment(environments, tmp_path):
     assert environments.python_of("recbench", tmp_path) == Path(sys.executable)
 
 
-def test_a_worker_that_dies_is_told_with_its_last_words(script, tiny, tmp_path):
+@pytest.mark.parametrize("already", [False, True])
+def test_a_worker_that_dies_is_told_with_its_last_words(script, tiny, tmp_path, already):
     side = script.Side("nobody", Path(sys.executable), tiny, 1, tmp_path / "said")
     try:
+        if already:
+            side.process.wait()
         with pytest.raises(RuntimeError) as told:
             side.ask("bpr", {})
     finally:
@@ -348,6 +352,16 @@ def test_a_worker_that_dies_is_told_with_its_last_words(script, tiny, tmp_path):
     assert lines[0] == f"nobody ended with status 1 in the task 'bpr'; the last lines of {said}:"
     assert lines[-1] == "  ModuleNotFoundError: No module named 'of_nobody'"
     assert said.read_text().splitlines()[-1] == lines[-1].strip()
+
+
+def test_a_task_is_measured_written_and_shown_and_the_others_stay(script, page, typed, monkeypatch, tmp_path, capsys):
+    found = task({"recbench": side([1.0]), "cornac": side([4.0])})
+    monkeypatch.setattr(script, "_compare", lambda asked, *_: {**found, "title": asked.title})
+    for name in ("ease-1m", "bpr-1m"):
+        assert typed("--task", name, "--page", tmp_path / "performance.md", "--threads", 1) == 0
+    kept = page.read(tmp_path / "performance.md")["tasks"]
+    assert list(kept) == ["ease-1m", "bpr-1m"] and kept["bpr-1m"]["threads"] == 1
+    assert "| cornac | 4 (4 to 4) | 4.00 |" in capsys.readouterr().out
 
 
 def test_that_a_worker_died_is_no_traceback(script, typed, monkeypatch, tmp_path):
