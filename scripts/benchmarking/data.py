@@ -35,7 +35,9 @@ def make(name: str, folder: Path) -> tuple[Path, str]:
     if not path.exists():
         users, items = _real(name) if real else _generated(name)
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **_cut(users, items))
+        part = path.with_name(f"part-of-{path.name}")
+        np.savez(part, **_cut(users, items))
+        part.replace(path)
     return path, "the real ratings, all as 1" if real else "generated, of this shape"
 
 
@@ -92,6 +94,7 @@ def _cut(users: NDArray[np.int64], items: NDArray[np.int64]) -> dict[str, NDArra
 
 
 def shape(path: Path) -> dict[str, int]:
-    """Return the numbers of training interactions and of users with something to find."""
+    """Return the numbers of interactions, of those for training, and of users with something to find."""
     with np.load(path) as file:
-        return {"train": len(file["users"]), "test_users": len(np.unique(file["test_users"]))}
+        train, test = len(file["users"]), len(file["test_users"])
+        return {"all": train + test, "train": train, "test_users": len(np.unique(file["test_users"]))}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from cornac.data import Dataset
 from cornac.models import BPR, EASE
-from scipy.sparse import csr_matrix
 
 
 @dataclass
@@ -26,19 +25,6 @@ def begin(data, threads):
     return Held(data, train, threads)
 
 
-def _best(scores, seen, k=20):
-    scores[seen.nonzero()] = -np.inf
-    few = np.argpartition(-scores, k, axis=1)[:, :k]
-    order = np.argsort(-np.take_along_axis(scores, few, 1), axis=1)
-    return np.take_along_axis(few, order, 1)
-
-
-def _lists(held, scores_of):
-    seen = csr_matrix(held.data.matrix())
-    blocks = np.array_split(np.arange(held.data.n_users), max(1, held.data.n_users // 1000))
-    return np.concatenate([_best(scores_of(block), seen[block]) for block in blocks])
-
-
 def bpr(held, *, seed, epochs, dim, lr, reg):
     """Return seconds an epoch, and lists."""
     model = BPR(
@@ -47,7 +33,7 @@ def bpr(held, *, seed, epochs, dim, lr, reg):
     begun = time.perf_counter()
     model.fit(held.train)
     seconds = (time.perf_counter() - begun) / epochs
-    return seconds, _lists(held, lambda users: model.u_factors[users] @ model.i_factors.T + model.i_biases)
+    return seconds, held.data.lists(lambda users: model.u_factors[users] @ model.i_factors.T + model.i_biases)
 
 
 def ease(held, *, seed, reg):
@@ -58,7 +44,7 @@ def ease(held, *, seed, reg):
     seconds = time.perf_counter() - begun
     matrix = held.data.matrix()
     weights = np.asarray(model.B)
-    return seconds, _lists(held, lambda users: np.asarray(matrix[users] @ weights))
+    return seconds, held.data.lists(lambda users: np.asarray(matrix[users] @ weights))
 
 
 TASKS = {"bpr": bpr, "ease": ease}

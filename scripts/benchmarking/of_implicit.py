@@ -28,8 +28,11 @@ def begin(data, threads):
 
 
 def _lists(model, held, k=20):
-    items, _ = model.recommend(np.arange(held.data.n_users), held.matrix, N=k, filter_already_liked_items=True)
-    return items
+    """Return lists of the users who have something to find, since recbench makes no others; -1 for the rest."""
+    users = held.data.asked()
+    lists = np.full((held.data.n_users, k), -1, np.int32)
+    lists[users], _ = model.recommend(users, held.matrix[users], N=k, filter_already_liked_items=True)
+    return lists
 
 
 def bpr(held, *, seed, epochs, dim, lr, reg):
@@ -65,7 +68,7 @@ def ials(held, *, seed, epochs, dim, reg, weight, exact):
 
 
 def item_knn(held, *, seed, neighbours):
-    """Return seconds of fitting and of the lists of all users, and lists."""
+    """Return seconds of fitting and of all lists, and lists."""
     begun = time.perf_counter()
     model = CosineRecommender(K=neighbours, num_threads=held.threads)
     model.fit(held.matrix, show_progress=False)
@@ -74,7 +77,7 @@ def item_knn(held, *, seed, neighbours):
 
 
 def evaluation(held, *, seed, dim):
-    """Return seconds of the lists of all users by vectors at random; no metrics are computed."""
+    """Return seconds of all lists by vectors at random; no metrics are computed."""
     stream = np.random.default_rng(seed)
     model = AlternatingLeastSquares(factors=dim, num_threads=held.threads)
     model.user_factors = stream.standard_normal((held.data.n_users, dim)).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -10,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recbench import models, negatives, resolve, trainers
-from recbench.data import Interactions, Split
+from recbench.data import TEST, TRAIN, Interactions, Split, Vocabulary
 from recbench.evaluation import evaluate
 from recbench.models import Model
 from recbench.resources import torch_settings
@@ -26,29 +26,32 @@ _CPU = torch.device("cpu")
 
 @dataclass
 class Held:
-    """The data as recbench has it, and the number of threads."""
+    """The data as recbench has it, the number of threads, and the bytes of the model of the last task."""
 
-    data: Any
+    n_users: int
     split: Split
     threads: int
+    parameters: int = 0
 
 
 def begin(data: Any, threads: int) -> Held:
     """Return what the tasks take."""
     users = np.concatenate([data.users, data.test_users])
     items = np.concatenate([data.items, data.test_items])
-    # Names with zeros in front are sorted as the numbers are.
-    frame = pd.DataFrame({"user": _names(users), "item": _names(items)})
-    interactions = Interactions.from_frame(frame)
-    test = pd.MultiIndex.from_arrays([data.test_users, data.test_items])
-    of_each = pd.MultiIndex.from_arrays([interactions.users.numpy(), interactions.items.numpy()])
-    # The parts of ``Split.from_parts``: 0 for training, 2 for test.
-    parts = torch.from_numpy(of_each.isin(test).astype(np.int8) * 2)
-    return Held(data, Split.from_parts(interactions, parts), threads)
+    order = np.argsort(users, kind="stable")
+    interactions = Interactions(
+        users=torch.from_numpy(users[order]).long(),
+        items=torch.from_numpy(items[order]).long(),
+        user_vocabulary=_named(data.n_users, "user"),
+        item_vocabulary=_named(data.n_items, "item"),
+    )
+    parts = np.repeat(np.array([TRAIN, TEST], np.int8), [len(data.users), len(data.test_users)])[order]
+    return Held(data.n_users, Split.from_parts(interactions, torch.from_numpy(parts)), threads)
 
 
-def _names(numbers: np.ndarray) -> pd.Series:
-    return pd.Series(numbers).astype(str).str.zfill(7)
+def _named(n: int, kind: str) -> Vocabulary:
+    """Return 0 .. n - 1 as ids; with zeros in front they are sorted as the numbers are."""
+    return Vocabulary((f"{number:08d}" for number in range(n)), kind)
 
 
 def _fitted(held: Held, seed: int, backend: str, plain: Mapping[str, Any]) -> tuple[float, Model]:
@@ -62,13 +65,19 @@ def _fitted(held: Held, seed: int, backend: str, plain: Mapping[str, Any]) -> tu
         trainer = trainers.registry.make(config.trainer)
         begun = time.perf_counter()
         trainer.fit(model, held.split, seed=seed, negatives=sampler, backend=backend)  # type: ignore[arg-type]
-        return time.perf_counter() - begun, model
+        seconds = time.perf_counter() - begun
+        held.parameters = _bytes(model)
+        return seconds, model
+
+
+def _bytes(model: Model) -> int:
+    return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
 def _lists(held: Held, model: Model) -> np.ndarray:
     with torch_settings(held.threads, _CPU):
         ranking = evaluate(model, held.split, "test", _evaluation()).ranking
-    lists = np.full((held.data.n_users, ranking.k), -1, np.int32)
+    lists = np.full((held.n_users, ranking.k), -1, np.int32)
     lists[ranking.users.numpy()] = ranking.items.numpy()
     return lists
 
@@ -93,13 +102,19 @@ def bpr(
     batch_size: int = 1,
     backend: str = "auto",
 ) -> tuple[float, np.ndarray]:
-    """Return seconds an epoch, and lists."""
+    """Return seconds an epoch, and lists; in batches with Adam and without biases, as RecBole has it."""
+    alone = batch_size == 1
+    model = {"name": "mf", "dim": dim, "loss": "bpr", "reg": reg}
+    if not alone:
+        # RecBole's first values are Xavier's: those of both tables, with their mean rows.
+        n_rows = (held.n_users + held.split.train.n_items) / 2
+        model |= {"biases": False, "init_std": math.sqrt(2 / (n_rows + dim))}
     plain = {
-        "model": {"name": "mf", "dim": dim, "loss": "bpr", "reg": reg},
+        "model": model,
         "negatives": {"name": "uniform", "n_negatives": 1, "reject_seen": True},
         "trainer": {
             "name": "gradient",
-            "optimizer": "sgd" if batch_size == 1 else "lazy_adam",
+            "optimizer": "sgd" if alone else "adam",
             "lr": lr,
             "batch_size": batch_size,
             "epochs": epochs,
@@ -119,7 +134,7 @@ def ials(
         "model": {
             "name": "ials",
             "dim": dim,
-            # The peers weigh an observed pair with ``weight`` and all others with 1: the same objective by these two.
+            # What is the same where observed pairs weigh ``weight`` and all others 1: see ``recbench.models.ials``.
             "alpha0": 1 / (weight - 1),
             "reg": reg / weight,
             "nu": 0.0,
@@ -132,7 +147,7 @@ def ials(
 
 
 def item_knn(held: Held, *, seed: int, neighbours: int) -> tuple[float, np.ndarray]:
-    """Return seconds of fitting and of the lists of all users, and lists."""
+    """Return seconds of fitting and of all lists, and lists."""
     plain = {"model": {"name": "item_knn", "neighbours": neighbours, "similarity": "cosine", "shrink": 0.0}}
     begun = time.perf_counter()
     _, model = _fitted(held, seed, "auto", plain)
@@ -149,7 +164,16 @@ def ease(held: Held, *, seed: int, reg: float) -> tuple[float, np.ndarray]:
 def neumf(
     held: Held, *, seed: int, epochs: int, lr: float, batch_size: int, negatives: int
 ) -> tuple[float, np.ndarray]:
-    """Return seconds an epoch, and lists."""
+    """Return seconds an epoch, and lists.
+
+    Args:
+        held: The data.
+        seed: Of everything.
+        epochs: How many.
+        lr: Learning rate of Adam.
+        batch_size: Pairs a step, positives and negatives together.
+        negatives: For each positive.
+    """
     plain = {
         "model": {"name": "neumf", "dim": 8, "layers": [64, 32, 16, 8]},
         "negatives": {"name": "uniform", "n_negatives": negatives, "reject_seen": True},
@@ -157,7 +181,8 @@ def neumf(
             "name": "gradient",
             "optimizer": "adam",
             "lr": lr,
-            "batch_size": batch_size,
+            # Of positives alone.
+            "batch_size": batch_size // (1 + negatives),
             "epochs": epochs,
             "selection": "last",
             "patience": None,
@@ -172,6 +197,7 @@ def evaluation(held: Held, *, seed: int, dim: int) -> tuple[float, None]:
     config = resolve({"dataset": {"name": "ml-100k"}, "model": {"name": "mf", "dim": dim, "biases": False}}).config
     with torch_settings(held.threads, _CPU):
         model = models.registry.make(config.model, held.split.train, seed)
+        held.parameters = _bytes(model)
         begun = time.perf_counter()
         evaluate(model, held.split, "test", _evaluation())
         return time.perf_counter() - begun, None

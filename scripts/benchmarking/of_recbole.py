@@ -1,10 +1,10 @@
 """What RecBole does in the comparison."""
 
 import os
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 # Its own files of state are no plain tensors.
 os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
@@ -25,21 +25,23 @@ class Held:
     """The data and the folder of its files in RecBole's format."""
 
     data: object
-    folder: Path
+    folder: TemporaryDirectory
 
 
 def begin(data, threads):
     """Return what the tasks take."""
     torch.set_num_threads(threads)
-    folder = Path(tempfile.mkdtemp())
-    (folder / "data").mkdir()
+    folder = TemporaryDirectory()
+    place = Path(folder.name) / "data"
+    place.mkdir()
+    # RecBole wants a validation part. It is of the test part: what is in both is ranked, and no model is chosen.
     parts = {
         "train": (data.users, data.items),
         "valid": (data.test_users[:1000], data.test_items[:1000]),
         "test": (data.test_users, data.test_items),
     }
     for part, (users, items) in parts.items():
-        with (folder / "data" / f"data.{part}.inter").open("w") as file:
+        with (place / f"data.{part}.inter").open("w") as file:
             file.write("user_id:token\titem_id:token\n")
             file.writelines(f"{user}\t{item}\n" for user, item in zip(users.tolist(), items.tolist()))
     return Held(data, folder)
@@ -51,14 +53,14 @@ def _prepared(held, name, seed, **options):
         model=name,
         dataset="data",
         config_dict={
-            "data_path": str(held.folder),
+            "data_path": held.folder.name,
             "benchmark_filename": ["train", "valid", "test"],
             "load_col": {"inter": ["user_id", "item_id"]},
             "use_gpu": False,
             "seed": seed,
             "show_progress": False,
             "state": "ERROR",
-            "checkpoint_dir": str(held.folder),
+            "checkpoint_dir": held.folder.name,
             "metrics": ["Recall", "NDCG"],
             "topk": [10, 20],
             "valid_metric": "NDCG@10",

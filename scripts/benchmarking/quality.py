@@ -18,7 +18,7 @@ def quality(data: Path, lists: NDArray[np.int32]) -> dict[str, float]:
         lists: (users, 20), best first, -1 where there is none.
 
     Raises:
-        ValueError: A list names an item of training.
+        ValueError: A list names an item of training, or one twice.
     """
     with np.load(data) as file:
         n_users, n_items = int(file["n_users"]), int(file["n_items"])
@@ -30,6 +30,9 @@ def quality(data: Path, lists: NDArray[np.int32]) -> dict[str, float]:
     listed = asked[:, None] & (lists >= 0)
     if np.isin(pairs[listed], train).any():
         raise ValueError("a list names an item of training.")
+    ordered = np.sort(np.where(listed, lists, -1), axis=1)
+    if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
+        raise ValueError("a list names an item twice.")
     hits = listed & np.isin(pairs, test)
     discount = 1 / np.log2(np.arange(2, 12))
     ideal = np.concatenate([[0], np.cumsum(discount)])[np.minimum(n_relevant, 10)]

@@ -3,7 +3,9 @@
     python worker.py SYSTEM DATA.npz THREADS
 
 It reads a line of JSON, ``{"task": ..., "options": {...}, "lists": PATH or null}``, and answers one: ``seconds`` of
-what the task measures, ``peak`` resident bytes of the process, and lists of 20 items a user in PATH where it gives any.
+what the task measures, ``start`` and ``peak``, the most resident bytes of the process before it read the data and until
+now, ``parameters``, the bytes of the model where the system says so, and lists of 20 items a user in PATH where it
+gives any.
 """
 
 import contextlib
@@ -34,12 +36,39 @@ class Data:
         values = np.ones(len(self.users), dtype)
         return csr_matrix((values, (self.users, self.items)), (self.n_users, self.n_items))
 
+    def asked(self):
+        """Return the users who have something to find."""
+        return np.unique(self.test_users)
+
+    def lists(self, scores_of, k=20):
+        """Return lists of all users by dense scores, without the items of training.
+
+        Args:
+            scores_of: Gives the scores of some users, (users, items), which may be written to.
+            k: Items a list.
+        """
+        seen = self.matrix()
+        blocks = np.array_split(np.arange(self.n_users), max(1, self.n_users // 1000))
+        return np.concatenate([_best(scores_of(block), seen[block], k) for block in blocks])
+
+
+def _best(scores, seen, k):
+    scores[seen.nonzero()] = -np.inf
+    few = np.argpartition(-scores, k, axis=1)[:, :k]
+    order = np.argsort(-np.take_along_axis(scores, few, 1), axis=1)
+    return np.take_along_axis(few, order, 1)
+
+
+def _most_resident():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
 
 def main():
     """Answer until the input ends."""
     system, path, threads = sys.argv[1:]
     answers, sys.stdout = sys.stdout, sys.stderr
     module = importlib.import_module(f"of_{system}")
+    start = _most_resident()
     held = module.begin(Data(path), int(threads))
     for line in sys.stdin:
         asked = json.loads(line)
@@ -47,8 +76,8 @@ def main():
             seconds, lists = module.TASKS[asked["task"]](held, **asked["options"])
         if asked["lists"] is not None and lists is not None:
             np.save(asked["lists"], np.asarray(lists, np.int32))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        answers.write(json.dumps({"seconds": seconds, "peak": peak, "lists": lists is not None}) + "\n")
+        answer = {"seconds": seconds, "start": start, "peak": _most_resident(), "lists": lists is not None}
+        answers.write(json.dumps({**answer, "parameters": getattr(held, "parameters", 0)}) + "\n")
         answers.flush()
 
 
