@@ -35,7 +35,7 @@ class Task:
 
 
 _BPR = {"epochs": 40, "dim": 64, "lr": 0.05, "reg": 0.01}
-_ADAM = {"epochs": 3, "dim": 64, "lr": 0.001, "batch_size": 8192}
+_ADAM = {"epochs": 10, "dim": 64, "lr": 0.001, "batch_size": 8192}
 # A batch of RecBole's holds positives and negatives together.
 _NEUMF = {"lr": 0.001, "negatives": 1}
 
