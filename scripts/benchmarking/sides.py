@@ -132,8 +132,9 @@ def measure(sides: Mapping[str, Side], task: str, options: Mapping[str, Any], re
             if lists is not None:
                 for name, value in quality(side.data, lists).items():
                     found.qualities.setdefault(name, []).append(value)
-                if repeat == 0:
-                    found.repeats = bool(np.array_equal(lists, first[system]))
+                before = first[system]
+                if repeat == 0 and before is not None:
+                    found.repeats = bool(np.array_equal(lists, before))
     return measured
 
 

@@ -172,7 +172,7 @@ def test_the_table_of_a_task_by_hand(page):
     [
         (4.0, 1.07, 6, 0, "time reached, memory reached"),
         (4.0, 1.071, 2, 0, "time **not as wanted**, memory reached"),
-        (4.5, 1.0, 6, 1, "time reached, memory reached but for what is set up once"),
+        (4.5, 1.0, 6, 1, "time reached, memory hidden by what is set up once"),
         (4.5, 1.0, 6.01, 1, "time reached, memory **not as wanted**"),
     ],
 )
