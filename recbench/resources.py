@@ -78,7 +78,7 @@ def torch_settings(threads: int | None, device: torch.device) -> Iterator[None]:
         threads: Number of threads; None takes all cores that the process may use.
         device: Where the run computes.
     """
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     # An attribute that torch's own types do not know.
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     if device.type == "cuda":
@@ -86,7 +86,8 @@ def torch_settings(threads: int | None, device: torch.device) -> Iterator[None]:
     keep_freed_blocks()
     n_threads = threads or available_cores()
     torch.set_num_threads(n_threads)
-    torch.use_deterministic_algorithms(True)
+    # Does the same as use_deterministic_algorithms, which loads torch's compiler too, and that takes a second.
+    torch.set_deterministic_debug_mode("error")
     # Every new tensor would be filled with NaN first, which costs a training step up to a third of its time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
@@ -95,7 +96,7 @@ def torch_settings(threads: int | None, device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
+        torch.set_deterministic_debug_mode(before[1])
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
 
 

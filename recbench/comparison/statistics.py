@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import special, stats
+from scipy import special
 
 from recbench.randomness import generator
 
@@ -85,12 +85,14 @@ def wilcoxon_test(differences: np.ndarray) -> np.ndarray:
     0 are left out, as he does; where all are 0 the value is 1. It tests whether the differences lie evenly about 0,
     not the mean.
     """
+    from scipy.stats import wilcoxon  # Takes half a second, which is more than the rest of the program.
+
     values = np.full(len(differences), np.nan)
     for row, of_users in enumerate(differences):
         counted = of_users[~np.isnan(of_users)]
         moved = counted[counted != 0]
         if len(counted) >= 2:
-            values[row] = stats.wilcoxon(moved).pvalue if len(moved) else 1.0
+            values[row] = wilcoxon(moved).pvalue if len(moved) else 1.0
     return values
 
 
