@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import nn
 
 from recbench.randomness import generator
@@ -11,16 +12,14 @@ from recbench.randomness import generator
 
 def zero_embedding(n_rows: int, dim: int) -> nn.Embedding:
     """Return a table of zeros, (n_rows, dim)."""
-    table = nn.utils.skip_init(nn.Embedding, n_rows, dim)
-    nn.init.zeros_(table.weight)
-    return table
+    return nn.Embedding.from_pretrained(torch.zeros(n_rows, dim), freeze=False)
 
 
 def normal_embedding(n_rows: int, dim: int, std: float, seed: int, name: str) -> nn.Embedding:
     """Return a table (n_rows, dim) filled with N(0, std)."""
-    table = nn.utils.skip_init(nn.Embedding, n_rows, dim)
-    nn.init.normal_(table.weight, std=std, generator=generator(seed, "init", name))
-    return table
+    values = torch.empty(n_rows, dim).normal_(std=std, generator=generator(seed, "init", name))
+    # Not skip_init, for which torch loads its compiler.
+    return nn.Embedding.from_pretrained(values, freeze=False)
 
 
 def glorot_linear(n_inputs: int, n_outputs: int, seed: int, name: str) -> nn.Linear:
