@@ -563,7 +563,7 @@ def _relevant_scores(blocks: list[_Scored] | _Ranges) -> tuple[Tensor, Tensor, T
         rows.append(torch.nonzero(wanted)[:, 0])
         values.append(block.scores[wanted])
         n_ranked.append(ranked.sum(1))
-        n_hidden.append((~ranked).sum(1))
+        n_hidden.append(ranked.shape[1] - n_ranked[-1])
     of_row = torch.cat(rows)
     order = torch.argsort(of_row, stable=True)
     n_relevant = torch.bincount(of_row, minlength=len(n_ranked[0]))
