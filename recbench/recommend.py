@@ -20,7 +20,7 @@ from recbench.experiment import prepare
 from recbench.files import load_checkpoint, replacing
 from recbench.models import Model
 from recbench.progress import bar
-from recbench.ranking import TieOrder, scored_blocks, top_k
+from recbench.ranking import TieOrder, best_items
 from recbench.report import RESULT, read_run
 from recbench.run_config import CONFIG, read_config
 from recbench.text import excel_safe
@@ -202,23 +202,19 @@ class Recommender:
         if k < 1:
             raise ConfigError(f"k = {k}: should be at least 1.")
         train = self.split.train
-        every = torch.arange(train.n_items)
         ties = TieOrder.of(train, self.config.evaluation.tie_seed)
         user_ids = np.append(train.user_vocabulary.ids, "")
         titles = train.features.titles
         with torch.no_grad():
-            for rows, scores in scored_blocks(self.model, train, users, known, self.config.evaluation.user_block):
-                hidden = known.rows(rows).mask(train.n_items)
-                scores = scores.masked_fill(hidden, -torch.inf)
-                best = top_k(scores, k, ties, users[rows], every).columns
-                listed = best >= 0
+            for best in best_items(self.model, train, users, known, k, ties, self.config.evaluation.user_block):
+                listed = best.items >= 0
                 of, place = torch.nonzero(listed, as_tuple=True)
-                items = best[listed]
+                items = best.items[listed]
                 columns = {
-                    "user": user_ids[users[rows][of].numpy()],
+                    "user": user_ids[users[best.rows][of].numpy()],
                     "rank": place.numpy() + 1,
                     "item": train.item_vocabulary.names(items.numpy()),
-                    "score": scores[of, items].numpy(),
+                    "score": best.scores[listed].numpy(),
                 }
                 if titles is not None:
                     columns["title"] = titles[items.numpy()]

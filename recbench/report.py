@@ -76,6 +76,7 @@ NOTHING_KNOWN: dict[str, Any] = {
     "n_users_without_target": {},
     "tie_rate": {},
     "user_block": {},
+    "item_block": {},
     "seconds": {"fit": None, "evaluate": None},
     "data": {"verified": None, "steps": []},
     "leaks": None,
@@ -336,6 +337,7 @@ class RunFolder:
             "n_users_without_target": {part: report.n_without_target for part, report in reports.items()},
             "tie_rate": {part: dict(report.tie_rate) for part, report in reports.items()},
             "user_block": {part: report.ranking.user_block for part, report in reports.items()},
+            "item_block": {part: report.ranking.item_block for part, report in reports.items()},
             "seconds": {
                 "fit": outcome.fit.seconds,
                 "evaluate": sum(report.seconds for report in reports.values()),

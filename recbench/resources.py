@@ -113,12 +113,36 @@ def peak_memory_bytes(device: torch.device) -> int:
     """Return the peak of the process's resident memory, and of the CUDA device's where one is used."""
     status = Path("/proc/self/status")
     if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        peak = int(line.split()[1]) * 1024
+        peak = _kibibytes(status)["VmHWM"]
     else:
         # Kibibytes on Linux, bytes on macOS.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return peak + (torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0)
+
+
+def free_memory_bytes(device: torch.device) -> int | None:
+    """Return the memory that the process can still have on ``device``, or None where the system does not tell.
+
+    That is what the machine has available, or less where the process has a limit (``RLIMIT_AS``, ``RLIMIT_DATA``).
+    """
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    machine, own = Path("/proc/meminfo"), Path("/proc/self/status")
+    if not machine.exists() or not own.exists():
+        return None
+    available, used = _kibibytes(machine), _kibibytes(own)
+    free = [available["MemAvailable"]]
+    for limit, taken in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        most = resource.getrlimit(limit)[0]
+        if most != resource.RLIM_INFINITY:
+            free.append(max(0, most - used[taken]))
+    return min(free)
+
+
+def _kibibytes(file: Path) -> dict[str, int]:
+    """Return the sizes in ``file``, lines such as ``VmHWM:  1024 kB``, in bytes."""
+    lines = (line.split() for line in file.read_text().splitlines())
+    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if words[-1:] == ["kB"]}
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -30,6 +30,11 @@ class Histories:
         torch.cumsum(torch.bincount(rows, minlength=n_rows), 0, out=offsets[1:])
         return cls(offsets, items[order], None if values is None else values[order])
 
+    @classmethod
+    def empty(cls, n_rows: int) -> Histories:
+        """Return ``n_rows`` rows without an item."""
+        return cls(torch.zeros(n_rows + 1, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

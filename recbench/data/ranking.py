@@ -26,6 +26,8 @@ class Ranking:
             with nothing irrelevant to rank.
         user_block: Users that were scored at a time, in the smallest block where the memory did not suffice for
             the configured one; None where nothing was scored.
+        item_block: Items that were scored at a time for them, in the smallest block; no bit depends on it. None where
+            candidates were scored, or nothing.
 
     Raises:
         DataError: An item stands in a list twice, where it would count twice.
@@ -40,6 +42,7 @@ class Ranking:
     n_train_users: int
     auc: Tensor | None = None
     user_block: int | None = None
+    item_block: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse lists that name an item twice."""

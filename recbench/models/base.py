@@ -13,10 +13,11 @@ from recbench import kernels
 from recbench.data import Interactions, UserBatch
 from recbench.errors import ConfigError
 from recbench.kernels import BackendName
+from recbench.nn.products import PANEL, by_panels
 from recbench.options import Config
 
 BLOCK_NUMBERS = 2**19
-"""Numbers that a gradient model holds at a time while it scores all items: few enough to stay in the cache."""
+"""Numbers that a gradient model holds at a time while it scores many items: few enough to stay in the cache."""
 
 
 class Model(nn.Module, ABC):
@@ -32,6 +33,8 @@ class Model(nn.Module, ABC):
         negatives_defaults: What this model wants instead of that sampler's own defaults.
         stochastic: Whether another seed gives another model.
         folds_in: Whether it scores users by their history alone, also those it was not trained on.
+        in_ranges: Whether it scores a range of items by itself (``score_range``), so that ranking need not hold the
+            scores of all items at a time.
         expected_failures: Checks of ``recbench.testing`` that it cannot pass, each with the reason.
         backend: What computes where a model has more than one way to; a trainer sets it.
     """
@@ -42,6 +45,7 @@ class Model(nn.Module, ABC):
     negatives_defaults: ClassVar[Mapping[str, Any]] = {}
     stochastic: ClassVar[bool] = False
     folds_in: ClassVar[bool] = False
+    in_ranges: ClassVar[bool] = False
     expected_failures: ClassVar[Mapping[str, str]] = {}
     backend: BackendName = "auto"
 
@@ -85,6 +89,14 @@ class Model(nn.Module, ABC):
             ConfigError: The batch holds a user without training (index -1) and the model cannot fold in.
         """
 
+    def score_range(self, batch: UserBatch, first: int, last: int) -> Tensor:
+        """Return the scores (B, last - first) of the items from ``first`` up to ``last``.
+
+        They are the columns that ``score(batch)`` has for these items, to the last bit where ``first`` is a multiple of
+        ``PANEL`` and ``last`` is one too or the end.
+        """
+        raise NotImplementedError(f"{type(self).__name__} scores all items at once.")
+
     def fit(self, train: Interactions) -> None:
         """Learn from ``train`` in one go; models trained by gradients leave this to their trainer."""
         raise NotImplementedError(f"{type(self).__name__} is not fitted in closed form.")
@@ -116,11 +128,22 @@ class Model(nn.Module, ABC):
 
 
 class GradientModel(Model):
-    """A differentiable scorer of pairs; its options have ``loss`` and ``reg``."""
+    """A differentiable scorer of pairs; its options have ``loss`` and ``reg``.
+
+    A subclass with a ``score`` of its own gives the scores of all items, unless it has a ``score_range`` that agrees
+    and says so.
+    """
 
     trainer: ClassVar[str] = "gradient"
     negatives: ClassVar[str | None] = "uniform"
     stochastic: ClassVar[bool] = True
+    in_ranges: ClassVar[bool] = True
+
+    def __init_subclass__(cls) -> None:
+        """Take no ``score_range`` for granted that may not agree with the subclass's ``score``."""
+        super().__init_subclass__()
+        if "score" in vars(cls) and "in_ranges" not in vars(cls):
+            cls.in_ranges = False
 
     @property
     def numbers_a_pair(self) -> int:
@@ -141,13 +164,20 @@ class GradientModel(Model):
         """Return the sum of squares of the rows that ``forward`` looks up, once an occurrence (a scalar)."""
 
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
-        """Return (B, I) or (B, C) scores, computed in blocks of users; see ``Model.score``."""
+        """Return (B, I) or (B, C) scores; see ``Model.score``."""
+        if items is None:
+            return self.score_range(batch, 0, self.n_items)
         self.refuse_unknown(batch.users)
-        if items is not None:
-            return self(batch.users, items)
-        every = torch.arange(self.n_items, device=batch.users.device)
-        block = max(1, BLOCK_NUMBERS // (self.n_items * self.numbers_a_pair))
-        return torch.cat([self(users, every) for users in batch.users.split(block)])
+        return self(batch.users, items)
+
+    def score_range(self, batch: UserBatch, first: int, last: int) -> Tensor:
+        """Return (B, last - first) scores, computed in blocks of users and items; see ``Model.score_range``."""
+        self.refuse_unknown(batch.users)
+        block = max(1, BLOCK_NUMBERS // (min(PANEL, self.n_items) * self.numbers_a_pair))
+        return by_panels(
+            lambda items: torch.cat([self(users, items) for users in batch.users.split(block)]),
+            torch.arange(first, last, device=batch.users.device),
+        )
 
 
 class AlternatingModel(Model):

@@ -37,7 +37,7 @@ from recbench.errors import ConfigError
 from recbench.models import AlternatingModel, register
 from recbench.nn.initialisation import normal_embedding
 from recbench.nn.least_squares import LeastSquares, approach, solve_exactly
-from recbench.nn.products import dot_products
+from recbench.nn.products import dot_products, panel_products
 from recbench.options import Config
 
 EPSILON, CG_STEPS = 1.0, 2
@@ -94,6 +94,7 @@ class IALS(AlternatingModel):
     """
 
     folds_in: ClassVar[bool] = True
+    in_ranges: ClassVar[bool] = True
     trainer_defaults: ClassVar[Mapping[str, Any]] = {"epochs": 16}
     config: IALSConfig
     user: Tensor
@@ -175,11 +176,21 @@ class IALS(AlternatingModel):
 
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
         """Return (B, I) or (B, C) scores; see ``Model.score``."""
+        if items is None:
+            return self.score_range(batch, 0, self.n_items)
+        return dot_products(self._vectors(batch), self.item[items])
+
+    def score_range(self, batch: UserBatch, first: int, last: int) -> Tensor:
+        """Return (B, last - first) scores; see ``Model.score_range``."""
+        return panel_products(self._vectors(batch), self.item[first:last])
+
+    def _vectors(self, batch: UserBatch) -> Tensor:
+        """Return the vectors (B, D) of users, those of unknown ones by their history."""
         vectors = self.user[batch.users.clamp(min=0)]
         unknown = torch.nonzero(batch.users < 0).flatten()
         if len(unknown):
             vectors[unknown] = solve_exactly(self._problem(batch.history.rows(unknown), self.n_items), self.item)
-        return dot_products(vectors, self.item if items is None else self.item[items])
+        return vectors
 
     def user_vectors(self) -> Tensor:
         """Return (n_users, D)."""

@@ -32,6 +32,7 @@ class Popularity(Model):
     """
 
     folds_in: ClassVar[bool] = True
+    in_ranges: ClassVar[bool] = True
     expected_failures: ClassVar[Mapping[str, str]] = {
         "learns_checkerboard": "it gives the same list to everyone",
         "beats_popularity": "it is what is to be beaten",
@@ -48,4 +49,8 @@ class Popularity(Model):
 
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
         """Return (B, I) or (B, C) scores; see ``Model.score``."""
-        return self.counts.repeat(len(batch), 1) if items is None else self.counts[items]
+        return self.score_range(batch, 0, self.n_items) if items is None else self.counts[items]
+
+    def score_range(self, batch: UserBatch, first: int, last: int) -> Tensor:
+        """Return (B, last - first) scores; see ``Model.score_range``."""
+        return self.counts[first:last].repeat(len(batch), 1)

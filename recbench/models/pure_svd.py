@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from scipy.sparse.linalg import svds
 from torch import Tensor
@@ -23,7 +24,7 @@ from recbench.data import Interactions, UserBatch
 from recbench.errors import ConfigError
 from recbench.models import Model, register
 from recbench.nn.matrices import binary_matrix
-from recbench.nn.products import dot_products
+from recbench.nn.products import dot_products, panel_products
 from recbench.options import Config
 from recbench.randomness import generator
 
@@ -46,6 +47,7 @@ class PureSVD(Model):
     """
 
     folds_in: ClassVar[bool] = True
+    in_ranges: ClassVar[bool] = True
     config: PureSVDConfig
     directions: Tensor
 
@@ -72,8 +74,18 @@ class PureSVD(Model):
 
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
         """Return (B, I) or (B, C) scores; see ``Model.score``."""
-        users = batch.history.mask(self.n_items).float() @ self.directions
-        return dot_products(users, self.directions if items is None else self.directions[items])
+        if items is None:
+            return self.score_range(batch, 0, self.n_items)
+        return dot_products(self._vectors(batch), self.directions[items])
+
+    def score_range(self, batch: UserBatch, first: int, last: int) -> Tensor:
+        """Return (B, last - first) scores; see ``Model.score_range``."""
+        return panel_products(self._vectors(batch), self.directions[first:last])
+
+    def _vectors(self, batch: UserBatch) -> Tensor:
+        """Return the vectors (B, D) of the histories, in which an item counts once."""
+        history = batch.history.distinct(self.n_items)
+        return F.embedding_bag(history.items, self.directions, history.offsets[:-1], mode="sum")
 
     def item_vectors(self) -> Tensor:
         """Return the right singular vectors, (I, D)."""

@@ -41,6 +41,7 @@ class Random(Model):
 
     stochastic: ClassVar[bool] = True
     folds_in: ClassVar[bool] = True
+    in_ranges: ClassVar[bool] = True
     expected_failures: ClassVar[Mapping[str, str]] = {
         "learns_checkerboard": "it learns nothing",
         "beats_popularity": "it learns nothing",
@@ -56,9 +57,16 @@ class Random(Model):
 
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
         """Return (B, I) or (B, C) scores; see ``Model.score``."""
-        columns = torch.arange(self.n_items, device=self.device)[None] if items is None else items
+        return self.score_range(batch, 0, self.n_items) if items is None else self._drawn(batch, items)
+
+    def score_range(self, batch: UserBatch, first: int, last: int) -> Tensor:
+        """Return (B, last - first) scores; see ``Model.score_range``."""
+        return self._drawn(batch, torch.arange(first, last, device=self.device)[None])
+
+    def _drawn(self, batch: UserBatch, items: Tensor) -> Tensor:
+        """Return the scores (B, C) of ``items`` (B, C), or (1, C) the same for all."""
         rows = _mixed(self.key + (batch.users + 1) * _GOLDEN)
-        mixed = _mixed(rows[:, None] + (columns + 1) * _GOLDEN)
+        mixed = _mixed(rows[:, None] + (items + 1) * _GOLDEN)
         return _shifted(mixed, 64 - _BITS).float().div(2**_BITS)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,12 @@ from given_scores import GivenScores, case, ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbench.data import Interactions, Vocabulary
+from recbench import models
+from recbench.data import Interactions, UserBatch, Vocabulary
 from recbench.errors import NonFiniteScoresError
-from recbench.ranking import SMALLEST_GROUP, TieOrder, _auc, rank, scored_blocks, top_k
+from recbench.models.mf import MF
+from recbench.nn.products import PANEL
+from recbench.ranking import BYTES_A_SCORE, SMALLEST_GROUP, TieOrder, _auc, _Scored, best_items, rank, top_k
 
 
 def random_order(n_users, n_items, seed=0):
@@ -341,7 +345,9 @@ def test_an_unknown_user_whose_scores_are_not_finite_has_no_id():
     problem = case(torch.full((2, 3), math.nan), [[0], [1]])
     users = torch.tensor([-1, 0])
     with pytest.raises(NonFiniteScoresError, match=r" for 2 of 2 users in this block, first for an unknown user\. "):
-        next(scored_blocks(problem.model, problem.train, users, problem.holdout.history, 64))
+        next(
+            best_items(problem.model, problem.train, users, problem.holdout.history, 3, TieOrder.of(problem.train), 64)
+        )
 
 
 def test_the_largest_finite_scores_are_fine():
@@ -364,13 +370,174 @@ def test_the_model_is_asked_in_evaluation_mode_and_keeps_its_own(training):
     assert problem.model.training == training
 
 
-def test_scored_blocks_cover_all_users():
+def test_the_best_items_are_those_of_a_ranking_with_their_scores():
     scores, relevant, seen = random_problem()
     problem = case(scores, relevant, seen)
-    blocks = list(scored_blocks(problem.model, problem.train, problem.holdout.users, problem.holdout.history, 64))
-    assert [len(rows) for rows, _ in blocks] == [64, 64, 22]
-    assert torch.cat([rows for rows, _ in blocks]).equal(torch.arange(150))
-    assert torch.cat([block for _, block in blocks]).equal(scores)
+    ties = TieOrder.of(problem.train)
+    holdout = problem.holdout
+    blocks = list(best_items(problem.model, problem.train, holdout.users, holdout.history, 45, ties, 64))
+    assert [len(block.rows) for block in blocks] == [64, 64, 22]
+    assert torch.cat([block.rows for block in blocks]).equal(torch.arange(150))
+    items = torch.cat([block.items for block in blocks])
+    assert items.equal(problem.rank(45).items) and bool((items[:, 40:] == -1).all())
+    expected = scores.gather(1, items.clamp(min=0)).masked_fill(items < 0, -math.inf)
+    assert torch.cat([block.scores for block in blocks]).equal(expected)
+
+
+# The item block
+
+
+class InRanges(GivenScores):
+    """Gives the scores of a range of items, and counts how often it is asked for which."""
+
+    in_ranges = True
+
+    def __init__(self, train, scores):
+        super().__init__(train, scores)
+        self.asked = []
+
+    def score(self, batch, items=None):
+        self.asked.append((len(batch), 0, self.n_items))
+        return super().score(batch, items)
+
+    def score_range(self, batch, first, last):
+        self.asked.append((len(batch), first, last))
+        return self.scores[batch.users, first:last]
+
+
+def free_for(monkeypatch, n_users, n_items):
+    """Let so much memory be free that this many pairs can be ranked at a time."""
+    free = None if n_items is None else 2 * n_users * n_items * BYTES_A_SCORE
+    monkeypatch.setattr("recbench.ranking.free_memory_bytes", lambda device: free)
+
+
+def in_ranges(n_values, n_users=150, n_items=60):
+    problem = case(*random_problem(n_users=n_users, n_items=n_items, n_values=n_values))
+    return replace(problem, model=InRanges(problem.train, problem.model.scores))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("k", [1, 5, 20, 65])
+@pytest.mark.parametrize("n_values", [1, 3, 30, 10_000])
+def test_the_block_of_items_changes_no_bit(monkeypatch, n_values, k, compiled):
+    """Blocks of 7, 14, ... of 60 items, so that lists are longer than a block, and all that ties can be."""
+    monkeypatch.setattr("recbench.ranking.PANEL", 7)
+    monkeypatch.setattr("recbench.ranking.WORTH_LOADING", 0)
+    problem = in_ranges(n_values)
+    problem.model.backend = "auto" if compiled else "torch"
+    free_for(monkeypatch, 150, None)
+    whole = problem.rank(k, with_auc=True)
+    assert problem.model.asked == [(150, 0, 60)] and whole.item_block == 60
+    for n_items, item_block in ((1, 7), (7, 7), (20, 14), (59, 56)):
+        free_for(monkeypatch, 150, n_items)
+        problem.model.asked.clear()
+        found = problem.rank(k, with_auc=True)
+        assert_same_lists(found, whole)
+        assert found.item_block == item_block and found.user_block == whole.user_block
+        ranges = [(150, first, min(first + item_block, 60)) for first in range(0, 60, item_block)]
+        assert problem.model.asked == 3 * ranges, "once for the lists, twice for AUC"
+
+
+@pytest.mark.parametrize("n_items", [1, 20, None])
+def test_recommending_in_blocks_of_items_gives_the_same(monkeypatch, n_items):
+    monkeypatch.setattr("recbench.ranking.PANEL", 7)
+    problem = in_ranges(3)
+    ties, holdout = TieOrder.of(problem.train), problem.holdout
+    free_for(monkeypatch, 64, n_items)
+    blocks = list(best_items(problem.model, problem.train, holdout.users, holdout.history, 10, ties, 64))
+    items = torch.cat([block.items for block in blocks])
+    assert items.equal(problem.rank(10, user_block=64).items)
+    assert torch.cat([block.scores for block in blocks]).equal(problem.model.scores.gather(1, items))
+    assert ((64, 0, 60) in problem.model.asked) == (n_items is None)
+
+
+def test_the_block_of_items_is_told_where_it_is_not_all(monkeypatch, caplog):
+    monkeypatch.setattr("recbench.ranking.PANEL", 7)
+    problem = in_ranges(30)
+    with caplog.at_level("INFO"):
+        free_for(monkeypatch, 150, 60)
+        assert problem.rank(5).item_block == 60 and not caplog.messages
+        free_for(monkeypatch, 150, 20)
+        problem.rank(5)
+    assert caplog.messages == ["0 MB of memory are free: 14 of 60 items are ranked at a time for 150 users."]
+
+
+def test_a_model_without_ranges_and_candidates_have_no_block_of_items(monkeypatch):
+    free_for(monkeypatch, 1, 1)
+    problem = case(*random_problem())
+    assert problem.rank(5).item_block == 60
+    among = case(*random_problem(), candidates=torch.arange(60).expand(150, -1))
+    found = replace(among, model=InRanges(among.train, among.model.scores)).rank(5)
+    assert found.item_block is None and found.items.equal(problem.rank(5).items)
+
+
+def test_where_the_memory_does_not_suffice_after_all_the_block_of_items_is_halved_first(monkeypatch, caplog):
+    monkeypatch.setattr("recbench.ranking.PANEL", 7)
+    free_for(monkeypatch, 150, None)
+    problem = in_ranges(30)
+    whole = problem.rank(5, with_auc=True)
+    score_range = problem.model.score_range
+
+    def narrow(batch, first, last):
+        if len(batch) * (last - first) > 75 * 7:
+            raise MemoryError
+        return score_range(batch, first, last)
+
+    monkeypatch.setattr(problem.model, "score_range", narrow)
+    monkeypatch.setattr(problem.model, "score", lambda batch: narrow(batch, 0, 60))
+    with caplog.at_level("INFO"):
+        found = problem.rank(5, with_auc=True, user_block=150)
+    assert_same_lists(found, whole)
+    assert (found.item_block, found.user_block) == (7, 75)
+    assert caplog.messages == [
+        "the memory does not suffice to rank 60 items at a time; going on with 28 of 60.",
+        "the memory does not suffice to rank 28 items at a time; going on with 14 of 60.",
+        "the memory does not suffice to rank 14 items at a time; going on with 7 of 60.",
+        "the memory does not suffice to rank 60 items for 150 users at a time; going on with 75. "
+        "To start so: evaluation.user_block=75.",
+    ]
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("n_users", [1, 5, 64, 300])
+@pytest.mark.parametrize("name", ["mf", "gmf", "mlp", "neumf", "ials", "pure_svd", "popularity", "random"])
+def test_ranges_of_items_have_the_bits_of_all_scores(threads, name, n_users):
+    """Of models that score ranges; the catalogue ends within a panel.
+
+    A product of 5 by 128 with a whole catalogue has other last bits than one with a part of it on two threads, as
+    computed by the library that torch comes with on x86.
+    """
+    n_items = 2 * PANEL + 77
+    users = torch.arange(300).repeat_interleave(30)
+    items = torch.randint(n_items, (len(users),), generator=torch.Generator().manual_seed(0)).unique()
+    users = users[: len(items)]
+    data = catalogue([f"u{number:05d}" for number in range(300)], [f"i{number:05d}" for number in range(n_items)])
+    train = replace(data, users=users, items=items)
+    model = models.build(name, train, **({"dim": 128} if name in ("mf", "gmf", "ials") else {}))
+    if model.trainer == "closed_form":
+        model.fit(train)
+    assert model.in_ranges
+    batch = UserBatch(torch.arange(n_users), train.histories.rows(torch.arange(n_users)))
+    with torch.no_grad():
+        whole = model.score(batch)
+        for width in (PANEL, 2 * PANEL):
+            parts = [model.score_range(batch, first, min(first + width, n_items)) for first in range(0, n_items, width)]
+            assert torch.cat(parts, 1).equal(whole)
+
+
+def test_a_gradient_model_with_a_score_of_its_own_gives_whole_rows():
+    class Normalised(MF):
+        def score(self, batch, items=None):
+            return super().score(batch, items).sigmoid()
+
+    assert MF.in_ranges and not Normalised.in_ranges
 
 
 # The area under the ROC curve
@@ -380,13 +547,13 @@ def test_auc_by_hand():
     scores = torch.tensor([[1.0, 2.0, 2.0, 3.0, -math.inf], [1.0, 1.0, 1.0, 1.0, 1.0]])
     relevant = torch.tensor([[False, True, False, True, True], [True, False, True, False, False]])
     # First user, item 1: beats item 0, ties item 2; item 3 beats both; item 4 is hidden.
-    assert _auc(scores, relevant).tolist() == [(1 + 1 / 2 + 2) / 4, 1 / 2]
+    assert _auc([_Scored(scores, torch.arange(5), relevant)]).tolist() == [(1 + 1 / 2 + 2) / 4, 1 / 2]
 
 
 def test_auc_is_not_defined_without_a_pair():
     scores = torch.tensor([[1.0, 2.0, -math.inf], [1.0, 2.0, -math.inf]])
     relevant = torch.tensor([[True, True, False], [False, False, True]])
-    assert _auc(scores, relevant).isnan().all()
+    assert _auc([_Scored(scores, torch.arange(3), relevant)]).isnan().all()
 
 
 @pytest.mark.parametrize("n_columns", [3, 5])
