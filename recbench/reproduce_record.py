@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from recbench.files import SCHEMA_VERSION, read_json, write_json
 from recbench.reproduce import Result
 from recbench.reproduce_runs import row_config, row_identity
 
+logger = logging.getLogger(__name__)
+
 
 class Record:
     """Results by table, row, seed and configuration: those that a file has kept, and those that are entered.
@@ -19,8 +22,12 @@ class Record:
     The configuration is kept, and not its identity, which changes with every option that comes later.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rows: Mapping[str, Collection[str]]) -> None:
         """Read ``path``, if it is there.
+
+        Args:
+            path: The file.
+            rows: Those that there are of each table; results of others are left out, with a warning.
 
         Raises:
             RunError: It cannot be read, or is no such file.
@@ -33,6 +40,9 @@ class Record:
         try:
             for entry in read_json(path)["results"]:
                 key = (entry["table"], entry["row"], entry["seed"])
+                if entry["row"] not in rows.get(entry["table"], ()):
+                    logger.warning("%s: %s %s is no row any more; its result is left out.", path, *key[:2])
+                    continue
                 self._kept[key] = (row_identity(entry["config"]), Result(**entry["result"]))
         except (KeyError, TypeError, ConfigError):
             raise RunError(

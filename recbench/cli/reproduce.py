@@ -293,7 +293,7 @@ def _write_page(session: Hydra, tables: Mapping[str, Sequence[str]], given: argp
     if not given.page.endswith(".md"):
         raise ConfigError(f"--page {given.page}: should end in .md; what it is made from is kept beside it, in .json.")
     path = Path(given.page)
-    record = Record(path.with_suffix(".json"))
+    record = Record(path.with_suffix(".json"), tables)
     pages = {}
     for table, names in tables.items():
         wanted, there = _wanted(session, table, names, None), finished(_folder(given, table))

@@ -140,34 +140,30 @@ def approach(
             compiled for this very length.
 
     Returns:
-        The sum over ``rows`` of z . (b + r), r what is left of b: by how much each z lowers its objective. What a step
-        adds to it is its length times the square of r before it, so that b itself is not needed.
+        The sum over ``rows`` of z . (b + r), r what is left of b: by how much each z lowers its objective. (To add up
+        what each step lowers it by would do without b, and lose digits where the start is far off.)
     """
     width = LINE * len(lines)
-    left_over, direction, bent = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
+    wanted, left_over = np.empty(width, np.float32), np.empty(width, np.float32)
+    direction, bent = np.empty(width, np.float32), np.empty(width, np.float32)
     gained = 0.0
     for row in rows:
         begin, end, own = offsets[row], offsets[row + 1], reg[row]
         z = solutions[row]
         _by_what_all_share(z, own, lengths, bent, lines)
-        shared: Float32 = _ZERO
-        for d in range(LINE * len(lines)):
-            shared += z[d] * bent[d]
-            left_over[d] = -bent[d]
-        gained -= shared
+        wanted[:] = _ZERO
         for entry in range(begin, end):
             vector = vectors[entries[entry]]
             dot = _ZERO
             for d in range(LINE * len(lines)):
                 dot += vector[d] * z[d]
-            bending = _weight(quadratic, entry) * dot
-            weight = _weight(linear, entry)
-            gained += dot * (weight + weight - bending)
-            pull = weight - bending
+            bending, weight = _weight(quadratic, entry) * dot, _weight(linear, entry)
             for d in range(LINE * len(lines)):
-                left_over[d] += pull * vector[d]
+                bent[d] += bending * vector[d]
+                wanted[d] += weight * vector[d]
         left = _ZERO
         for d in range(LINE * len(lines)):
+            left_over[d] = wanted[d] - bent[d]
             direction[d] = left_over[d]
             left += left_over[d] * left_over[d]
         for _ in range(steps):
@@ -187,7 +183,6 @@ def approach(
                 break  # Nothing is left to do.
             step: Float32 = left / along
             before = left
-            gained += step * before
             left = _ZERO
             for d in range(LINE * len(lines)):
                 z[d] += step * direction[d]
@@ -196,6 +191,8 @@ def approach(
             turn = left / before
             for d in range(LINE * len(lines)):
                 direction[d] = left_over[d] + turn * direction[d]
+        for d in range(LINE * len(lines)):
+            gained += z[d] * (wanted[d] + left_over[d])
     return gained
 
 

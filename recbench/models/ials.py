@@ -40,7 +40,7 @@ from recbench.nn.least_squares import LeastSquares, approach, solve_exactly
 from recbench.nn.products import dot_products, panel_products
 from recbench.options import Config
 
-EPSILON, CG_STEPS = 1.0, 2
+EPSILON, CG_STEPS = 1.0, 3
 INIT_LENGTH = 0.1
 """Length to expect of a vector at the start: its numbers are drawn from N(0, (0.1 / sqrt(dim))^2)."""
 _BLOCK_PAIRS = 2**13  # whose scores are in memory at a time
@@ -73,7 +73,8 @@ class IALSConfig(Config):
     wide vectors."""
 
     cg_steps: int = Field(CG_STEPS, ge=1)
-    """Steps of conjugate gradients a half of a sweep, from the last one's solutions on; with solver=cg only."""
+    """Steps of conjugate gradients a half of a sweep, from the last one's solutions on, where 2 come about as far as 3;
+    with solver=cg only."""
 
     @model_validator(mode="after")
     def _no_option_without_effect(self) -> Self:

@@ -275,6 +275,22 @@ def test_a_page_keeps_results_whose_runs_are_no_more(typed, monkeypatch):
     assert "- mf: not run: no run yet\n" in Path("page.md").read_text()
 
 
+def test_a_page_leaves_out_results_of_rows_that_are_no_more(typed, monkeypatch):
+    tables = reproduce.published_tables
+    monkeypatch.setattr(reproduce, "published_tables", lambda session: {"mine": tables(session)["mine"]})
+    row("mf", "mf", EPOCH + 'published:\n  values: {ndcg@10: ".2"}\n')
+    typed("mine")
+    typed("--page", "page.md")
+    Path("conf/experiment/mine/mf.yaml").unlink()
+    ended = typed("--page", "page.md")
+    assert (ended.code, ended.err) == (
+        0,
+        "warning: page.json: mine mf is no row any more; its result is left out.\n",
+    )
+    assert [entry["row"] for entry in json.loads(Path("page.json").read_text())["results"]] == ["top_pop"]
+    assert "| mf |" not in Path("page.md").read_text()
+
+
 def test_a_page_beside_another_file_of_json(typed):
     Path("page.json").write_text('{"schema_version": 1, "results": [{"row": "ease"}]}')
     assert typed("--page", "page.md").err == (
