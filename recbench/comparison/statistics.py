@@ -85,7 +85,7 @@ def wilcoxon_test(differences: np.ndarray) -> np.ndarray:
     0 are left out, as he does; where all are 0 the value is 1. It tests whether the differences lie evenly about 0,
     not the mean.
     """
-    from scipy.stats import wilcoxon  # Takes half a second, which is more than the rest of the program.
+    from scipy.stats import wilcoxon  # Takes half a second, which every run would spend.
 
     values = np.full(len(differences), np.nan)
     for row, of_users in enumerate(differences):
