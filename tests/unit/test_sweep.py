@@ -64,16 +64,21 @@ class Crashing(Model):
     def fit(self, train):
         with Path("ran").open("a") as ran:
             ran.write(f"{self.config.job} ")
+        deadline = time.monotonic() + 300
+        while Path(f"wait-for-others-{self.config.job}").exists() and time.monotonic() < deadline:
+            if len(list(Path("sweep").rglob("result.json"))) == self.config.job:
+                break
+            time.sleep(0.02)
         if Path(f"crash-{self.config.job}").exists():
             raise RuntimeError(f"planted in job {self.config.job}\\nand a second line")
         if Path(f"diverge-{self.config.job}").exists():
             raise DivergedError(f"planted in job {self.config.job}.")
         if Path(f"time-is-over-{self.config.job}").exists():
             os.kill(os.getpid(), signal.SIGUSR2)
-        if Path(f"wait-{self.config.job}").exists():
-            deadline = time.monotonic() + 300
-            while not list(Path("sweep").glob(".stop-*")) and time.monotonic() < deadline:
-                time.sleep(0.02)
+        while Path(f"wait-{self.config.job}").exists() and time.monotonic() < deadline:
+            if list(Path("sweep").glob(".stop-*")):
+                break
+            time.sleep(0.02)
 
     def score(self, batch, items=None):
         return torch.zeros(len(batch.users), self.n_items)
@@ -205,6 +210,8 @@ def test_workers_are_reused_and_do_not_begin_what_comes_after_a_failure(tmp_path
     monkeypatch.chdir(tmp_path)
     Path("plugin.py").write_text(PLUGIN)
     Path("crash-3").touch()
+    # The worker that starts first may do three jobs before the other has begun its first.
+    Path("wait-for-others-3").touch()
     for job in range(4, 8):
         Path(f"wait-{job}").touch()
     words = [word.replace("planted", "counted") for word in WORDS]
