@@ -186,7 +186,7 @@ class _Steps(Engine):
         self.users = train.users.to(model.device)
         self.items = train.items.to(model.device)
         self.ratings = train.ratings.to(model.device) if self.on_ratings and train.ratings is not None else None
-        self.optimizer = build_optimizer(config.optimizer, model, config.lr, config.weight_decay)
+        self.optimizer = build_optimizer(config.optimizer, model, config.weight_decay)
         self.steps_an_epoch = math.ceil(len(train) / config.batch_size)
         self.place: _Place | None = None
         self.dropout: Mapping[str, Tensor] | None = None

@@ -390,7 +390,7 @@ def test_all_of_a_state_is_needed(monkeypatch, part):
     restore = _Steps.restore
 
     def forgetful(self, state):
-        model = build_optimizer(self.config.optimizer, self.model, self.config.lr, self.config.weight_decay)
+        model = build_optimizer(self.config.optimizer, self.model, self.config.weight_decay)
         if part == "optimizer":
             state = state | {"optimizer": model.state()}
         elif state["within"] is not None:

@@ -1,5 +1,6 @@
 """The gradient trainer and its optimisers against plain PyTorch loops."""
 
+import copy
 import math
 
 import pandas as pd
@@ -12,7 +13,7 @@ from recbench.data import Interactions
 from recbench.errors import ConfigError, DivergedError
 from recbench.negatives.uniform import Uniform, UniformConfig
 from recbench.randomness import generator
-from recbench.trainers.optimizers import Optimizer, RowwiseAdagrad, build_optimizer
+from recbench.trainers.optimizers import Descent, Optimizer, RowwiseAdagrad, build_optimizer
 
 
 def split(valid=0.2):
@@ -68,7 +69,7 @@ def test_adam_over_a_batch_is_adam_over_the_table(weight_decay, n_rows):
     stream = torch.Generator().manual_seed(0)
     ours, plain = nn.Embedding(n_rows, 3), nn.Embedding(n_rows, 3)
     plain.load_state_dict(ours.state_dict())
-    optimizer = build_optimizer("adam", ours, 0.1, weight_decay)
+    optimizer = build_optimizer("adam", ours, weight_decay)
     adam = torch.optim.Adam(plain.parameters(), lr=0.1, weight_decay=weight_decay, fused=True)
     for rows in torch.tensor([[0, 1, 1], [2, 0, 3], [5, 5, 5], [1, 2, 4]]):
         factors = torch.randn(3, 3, generator=stream)
@@ -79,6 +80,58 @@ def test_adam_over_a_batch_is_adam_over_the_table(weight_decay, n_rows):
         optimizer.step(0.1)
         adam.step()
         assert torch.equal(ours.weight, plain.weight)
+
+
+def test_the_rules_are_torchs_own():
+    """Rows that are twice in a batch, rows that are in none, changing rates: torch's optimisers to the last digits."""
+    torchs = {
+        "sgd": lambda rows, others: [torch.optim.SGD([*rows, *others], lr=1.0)],
+        "lazy_adam": lambda rows, others: [torch.optim.SparseAdam(rows), torch.optim.Adam(others, fused=True)],
+        "adagrad": lambda rows, others: [torch.optim.Adagrad(others)],
+    }
+    for name, make in torchs.items():
+        stream = torch.Generator().manual_seed(0)
+        ours, plain = (nn.Sequential(nn.Embedding(6, 3), nn.Linear(3, 2)) for _ in range(2))
+        plain.load_state_dict(ours.state_dict())
+        optimizer = build_optimizer(name, ours, 0.0)
+        plain[0].sparse = ours[0].sparse
+        others = make([plain[0].weight], list(plain[1].parameters()))
+        compared = [1] if name == "adagrad" else [0, 1]  # torch has no row-wise Adagrad.
+        for rows, lr in zip(torch.tensor([[0, 1, 1], [2, 0, 3], [5, 5, 5], [1, 2, 4]]), [0.1, 0.2, 0.3, 0.4]):
+            factors = torch.randn(3, 2, generator=stream)
+            for model in (ours, plain):
+                model.zero_grad()
+                (model(rows) * factors).sum().backward()
+            optimizer.step(lr)
+            for other in others:
+                other.param_groups[0]["lr"] = lr
+                other.step()
+            plain[0].load_state_dict(ours[0].state_dict() if name == "adagrad" else plain[0].state_dict())
+            for part in compared:
+                for found, wanted in zip(ours[part].parameters(), plain[part].parameters()):
+                    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-7, msg=f"{name}, part {part}")
+
+
+@pytest.mark.parametrize("name", ["adam", "lazy_adam", "adagrad"])
+def test_an_optimiser_goes_on_from_its_state(name):
+    def stepped(model, optimizer, n_steps):
+        for _ in range(n_steps):
+            optimizer.zero_grad()
+            model(torch.tensor([0, 2, 2])).square().sum().backward()
+            optimizer.step(0.1)
+        return model
+
+    model = nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 2))
+    optimizer = build_optimizer(name, model, 0.0)
+    stepped(model, optimizer, 2)
+    resumed, forgetful = copy.deepcopy(model), copy.deepcopy(model)
+    goes_on, begins = build_optimizer(name, resumed, 0.0), build_optimizer(name, forgetful, 0.0)
+    goes_on.restore(copy.deepcopy(optimizer.state()))
+    for moved, rule in ((model, optimizer), (resumed, goes_on), (forgetful, begins)):
+        stepped(moved, rule, 2)
+    for whole, found, other in zip(model.parameters(), resumed.parameters(), forgetful.parameters()):
+        assert torch.equal(whole, found)
+        assert not torch.equal(whole, other)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "lazy_adam", "adagrad"])
@@ -202,7 +255,7 @@ def test_clipping_bounds_the_gradient():
 def test_clipping_scales_the_whole_gradient(sparse):
     """Rows looked up twice have the gradient (6, 8) together, the other table (0, 24): the norm is 26."""
     model = nn.ModuleList([nn.Embedding(3, 2, sparse=sparse), nn.Embedding(2, 2)])
-    optimizer = Optimizer((torch.optim.SGD(model.parameters(), lr=1.0),))
+    optimizer = Optimizer((Descent(list(model.parameters())),))
     loss = (model[0](torch.tensor([1, 1])) * torch.tensor([3.0, 4.0])).sum()
     (loss + (model[1](torch.tensor([0])) * torch.tensor([0.0, 24.0])).sum()).backward()
     optimizer.clip(13.0)
@@ -361,12 +414,12 @@ def test_ratings_are_needed_for_mse():
 def test_rowwise_adagrad_by_hand(sparse):
     table = nn.Embedding(3, 2, sparse=sparse)
     nn.init.zeros_(table.weight)
-    optimizer = RowwiseAdagrad([table.weight], lr=0.5)
+    optimizer = Optimizer((RowwiseAdagrad([table.weight]),))
     for _ in range(2):
         optimizer.zero_grad()
         # Row 1 twice: its gradient is (2 * 3, 2 * 4); the mean square of (6, 8) is 50.
         (table(torch.tensor([1, 1])) * torch.tensor([3.0, 4.0])).sum().backward()
-        optimizer.step()
+        optimizer.step(0.5)
     expected = -0.5 * torch.tensor([6.0, 8.0]) * (1 / math.sqrt(50) + 1 / math.sqrt(100))
     torch.testing.assert_close(table.weight.detach(), torch.stack([torch.zeros(2), expected, torch.zeros(2)]))
 
@@ -375,7 +428,7 @@ def test_rowwise_adagrad_by_hand(sparse):
 def test_only_dense_optimisers_move_rows_outside_the_batch(name, moves):
     """Adam's momentum goes on moving a row after its batch; the lazy ones leave it."""
     model = nn.Sequential(nn.Embedding(2, 3))
-    optimizer = build_optimizer(name, model, 0.1, 0.0)
+    optimizer = build_optimizer(name, model, 0.0)
     positions = []
     for row in (0, 1):
         optimizer.zero_grad()
@@ -389,7 +442,7 @@ def test_weight_decay_moves_all_rows_towards_zero():
     """Adam's first step is the learning rate in the direction of the gradient, here of the decay alone."""
     model = nn.Sequential(nn.Embedding(2, 3))
     before = model[0].weight.detach().clone()
-    optimizer = build_optimizer("adam", model, 0.1, 0.5)
+    optimizer = build_optimizer("adam", model, 0.5)
     optimizer.zero_grad()
     (0 * model(torch.tensor([0])).sum()).backward()
     optimizer.step(0.1)
@@ -397,5 +450,5 @@ def test_weight_decay_moves_all_rows_towards_zero():
 
 
 def test_a_dense_step_over_a_large_table_is_warned_of(caplog):
-    build_optimizer("adam", nn.Sequential(nn.Embedding(2**20, 2)), 0.1, 0.0)
+    build_optimizer("adam", nn.Sequential(nn.Embedding(2**20, 2)), 0.0)
     assert "trainer.optimizer=adam steps over all 1,048,576 rows of a table in each batch" in caplog.text
