@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 CURVE = "metrics.jsonl"
 _EVENTS, _STATUS = "events.out.tfevents.*", "events.out.tfevents.0.status"
-_POINTS_OF_FIGURE = 50
+_POINTS_BY_K = 50
 MAX_HPARAMS = 12
 """Columns of the HPARAMS tab that one run fills; of more it becomes unreadable."""
 
@@ -149,7 +149,7 @@ class TensorBoard:
         self._writer.flush()
 
     def finish(self, outcome: Outcome) -> None:
-        """Add the final values, at the epoch that they are of, the figure, and the items' vectors if asked for."""
+        """Add the final values, at their epoch, two of them by k, and the items' vectors if asked for."""
         epoch = outcome.fit.best_epoch or 0
         if "valid" in outcome.reports:
             # The monitored value alone: HPARAMS shows the first few columns, in the order of their names.
@@ -158,8 +158,9 @@ class TensorBoard:
             self.scalars({f"best/{name}": values[name] for name in values if name.partition("[")[0] == monitor}, epoch)
         if "test" in outcome.reports:
             self.scalars({f"test/{name}": value for name, value in outcome.reports["test"].values.items()}, epoch)
-            image = recall_and_precision_by_k(outcome.reports["test"].ranking)
-            self._writer.add_image("test/recall_and_precision_by_k", image, epoch, dataformats="HWC")
+            for name, points in recall_and_precision_by_k(outcome.reports["test"].ranking).items():
+                for k, value in points.items():
+                    self._writer.add_scalar(f"test_by_k/{name}", value, k)
         if self._config.tracking.embeddings:
             self._embeddings(outcome.model, outcome.split.train)
 
@@ -244,22 +245,9 @@ def hparams(config: ExperimentConfig) -> dict[str, bool | float | str]:
     }
 
 
-def recall_and_precision_by_k(ranking: Ranking) -> np.ndarray:
-    """Return a figure of the two means for lengths of the list up to K or all items, (height, width, 3) uint8."""
-    # It takes half a second to import; without pyplot no display is looked for.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+def recall_and_precision_by_k(ranking: Ranking) -> dict[str, dict[int, float]]:
+    """Return the two means for lengths k of the list up to K or all items, by metric and k."""
     longest = min(ranking.k, len(ranking.popularity))
-    ks = sorted({round(k) for k in np.linspace(1, longest, min(longest, _POINTS_OF_FIGURE))})
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for name in ("recall", "precision"):
-        metric = metrics.registry.entry(name).target
-        axes.plot(ks, [float(metric(ranking, k).mean()) for k in ks], marker="o", markersize=3, label=f"{name}@k")
-    axes.set(xlabel="k", ylabel="mean over test users", ylim=(0, None))
-    axes.legend()
-    axes.grid(alpha=0.3)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
+    ks = sorted({round(k) for k in np.linspace(1, longest, min(longest, _POINTS_BY_K))})
+    chosen = {name: metrics.registry.entry(name).target for name in ("recall", "precision")}
+    return {name: {k: float(metric(ranking, k).mean()) for k in ks} for name, metric in chosen.items()}

@@ -120,6 +120,18 @@ def test_help_and_the_package_need_neither_torch_nor_hydra():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_run_loads_neither_torchs_compiler_nor_matplotlib(tmp_path):
+    """Each takes half a second or more, which a small run would pay for nothing."""
+    code = (
+        "import sys, recbench.cli\n"
+        "words = ['model=mf', 'trainer.optimizer=adam', 'dataset=planted', 'trainer.epochs=1', '-q']\n"
+        "assert recbench.cli.main(['run', *words]) == 0\n"
+        "print(sorted({'torch._dynamo', 'torch._inductor', 'matplotlib', 'scipy.stats'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_public_names_are_there():
     for name in recbench.__all__:
         assert getattr(recbench, name) is not None
