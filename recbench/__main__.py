@@ -1,8 +1,31 @@
-"""``python -m recbench``: the same as the command ``recbench``."""
+"""The command ``recbench``, and ``python -m recbench``: one process from its start to its end."""
 
+from __future__ import annotations
+
+import atexit
+import os
 import sys
+import threading
+from typing import NoReturn
 
 from recbench.cli import main
 
+
+def command() -> NoReturn:
+    """Do what was typed, and end the process with the exit code.
+
+    What waits for the end (``atexit``) is done and all output is written. That Python then takes apart every object of
+    every library, which takes it over half a second with torch, is left out; not where other threads are at work.
+    """
+    code = main()
+    if threading.active_count() > 1:
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
+import inspect
 import json
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -21,7 +24,6 @@ class Config(BaseModel):
         strict=True,
         allow_inf_nan=False,
         validate_default=True,
-        use_attribute_docstrings=True,
         protected_namespaces=(),
     )
 
@@ -69,6 +71,29 @@ class Config(BaseModel):
                 lines[key] = _explain(fault, key, options, list(cls.model_fields))
         order = {key: place for place, key in enumerate(options)}
         return {key: lines[key] for key in sorted(lines, key=lambda key: order.get(key, len(order)))}
+
+
+def help_texts(config: type[Config]) -> dict[str, str]:
+    """Return the docstring under each field, where it has one, its own or inherited.
+
+    It is read from the source when it is asked for: pydantic's ``use_attribute_docstrings`` reads it of every class at
+    import, which took a third of a second of each command.
+    """
+    found: dict[str, str] = {}
+    for base in reversed(config.__mro__):
+        if not issubclass(base, Config):
+            continue
+        try:
+            source = inspect.getsource(base)
+        except (OSError, TypeError):
+            continue  # The class was typed into an interpreter, or made by code.
+        (definition,) = ast.parse(textwrap.dedent(source)).body
+        assert isinstance(definition, ast.ClassDef), base
+        for field, below in zip(definition.body, definition.body[1:]):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                    found[name] = inspect.cleandoc(text)
+    return found
 
 
 class NestedMistakes(ValueError):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from recbench import comparison, plugins
+from recbench import plugins
 from recbench.cli.arguments import Parser
 from recbench.errors import ConfigError, RunError
 from recbench.files import replacing
@@ -33,6 +33,9 @@ def main(arguments: Sequence[str]) -> int:
         ConfigError: No run has the metric, or no row is called as the baseline.
         RunError: There are no runs, they do not belong in one table, or a file cannot be read or written.
     """
+    # It takes a tenth of a second to import, which commands that only may compare should not pay.
+    from recbench import comparison
+
     parser = Parser(
         "compare",
         "Compare the runs below folders: a row a configuration, mean and deviation over its seeds, best first.",
@@ -91,6 +94,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def print_comparison(folders: Sequence[Path]) -> bool:
     """Print the table of the runs below ``folders`` and its warnings, or why there is none; return whether there is."""
+    from recbench import comparison
+
     try:
         rows = comparison.with_statistics(comparison.compare(comparison.read_results(folders)))
     except RunError as error:

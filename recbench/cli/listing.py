@@ -15,7 +15,7 @@ from recbench import plugins
 from recbench.cli.arguments import Parser
 from recbench.data.places import Place
 from recbench.errors import ConfigError
-from recbench.options import Config, did_you_mean
+from recbench.options import Config, did_you_mean, help_texts
 from recbench.registry import Entry
 from recbench.repeat import written
 
@@ -62,7 +62,8 @@ def _describe(entry: Entry[Any], family: str) -> Iterator[str]:
     else:
         return
     yield ""
-    options = (entry.config or Config).model_json_schema().get("properties", {})
+    config = entry.config or Config
+    options, texts = config.model_json_schema().get("properties", {}), help_texts(config)
     if not options:
         yield f"  {_GROUPS[family]}={entry.name} has no options."
         return
@@ -70,8 +71,8 @@ def _describe(entry: Entry[Any], family: str) -> Iterator[str]:
     for name, schema in options.items():
         default = f"by default {written(schema['default'])}" if "default" in schema else "required"
         yield _wrapped(f"{name}: {_kind(schema)}; {default}", indent=4, hanging=6)
-        if "description" in schema:
-            yield _wrapped(schema["description"], indent=8)
+        if name in texts:
+            yield _wrapped(texts[name], indent=8)
 
 
 def _summary(entry: Entry[Any]) -> str:

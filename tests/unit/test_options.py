@@ -7,7 +7,7 @@ from pydantic import Field
 
 from recbench.configuration import resolve
 from recbench.errors import ConfigError
-from recbench.options import Config, did_you_mean, one_of, too_deep
+from recbench.options import Config, did_you_mean, help_texts, one_of, too_deep
 from recbench.registry import Registry
 
 
@@ -168,3 +168,30 @@ def test_keys_and_names_that_are_no_texts():
     assert first.startswith("no option 0. Known: ")
     assert second == "model 'mf' cannot be configured:" and third.startswith("  1 = 2: no such option. Known: ")
     assert fourth.startswith("no trainer \"['gradient']\". Did you mean 'gradient'? Known: ")
+
+
+class Named(Config):
+    """Options."""
+
+    name: str = "a"
+    """What it is called,
+    in two lines."""
+
+    size: int = 1
+
+
+class NamedWithColour(Named):
+    """More options."""
+
+    colour: str = "red"
+    """Its colour."""
+
+    size: int = 2
+    """How large it is."""
+
+
+def test_the_docstring_under_a_field_is_its_help_text():
+    assert help_texts(Named) == {"name": "What it is called,\nin two lines."}
+    assert help_texts(NamedWithColour) == help_texts(Named) | {"colour": "Its colour.", "size": "How large it is."}
+    typed = type("Typed", (Named,), {"__module__": "nowhere"})
+    assert help_texts(typed) == help_texts(Named)

@@ -1,0 +1,35 @@
+"""The process of the command ends quickly, and loses nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def ended(code, *words):
+    """Run the command with words in a process that did ``code`` before; return what became of it."""
+    typed = f"import sys\nsys.argv = ['recbench', *{words!r}]\n{code}\nfrom recbench.__main__ import command\ncommand()"
+    return subprocess.run([sys.executable, "-c", typed], capture_output=True, text=True, check=False)
+
+
+AT_EXIT = "import atexit\natexit.register(lambda: print('at the end'))"
+
+
+@pytest.mark.parametrize("words, code", [(("list", "losses"), 0), (("list", "loses"), 2)])
+def test_what_waits_for_the_end_is_done_and_all_is_written(words, code):
+    done = ended(AT_EXIT, *words)
+    assert done.returncode == code
+    assert done.stdout.splitlines()[-1] == "at the end"
+    assert ("bpr" in done.stdout, "Did you mean 'losses'" in done.stderr) == (code == 0, code == 2)
+
+
+def test_objects_are_not_taken_apart_at_the_end():
+    last = "class Last:\n    def __del__(self):\n        print('taken apart')\nlast = Last()"
+    assert "taken apart" not in ended(last, "list", "losses").stdout
+
+
+def test_a_thread_comes_to_its_end():
+    thread = "import threading, time\nthreading.Thread(target=lambda: (time.sleep(2), print('from a thread'))).start()"
+    done = ended(f"{AT_EXIT}\n{thread}", "--version")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-2:] == ["from a thread", "at the end"]
