@@ -15,10 +15,11 @@ def command() -> NoReturn:
     """Do what was typed, and end the process with the exit code.
 
     What waits for the end (``atexit``) is done and all output is written. That Python then takes apart every object of
-    every library, which takes it over half a second with torch, is left out; not where other threads are at work.
+    every library, which takes it over half a second with torch, is left out; not where threads are at work that
+    Python would wait for.
     """
     code = main()
-    if threading.active_count() > 1:
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         sys.exit(code)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

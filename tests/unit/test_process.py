@@ -1,5 +1,6 @@
 """The process of the command ends quickly, and loses nothing."""
 
+import os
 import subprocess
 import sys
 
@@ -9,7 +10,8 @@ import pytest
 def ended(code, *words):
     """Run the command with words in a process that did ``code`` before; return what became of it."""
     typed = f"import sys\nsys.argv = ['recbench', *{words!r}]\n{code}\nfrom recbench.__main__ import command\ncommand()"
-    return subprocess.run([sys.executable, "-c", typed], capture_output=True, text=True, check=False)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run([sys.executable, "-c", typed], capture_output=True, text=True, check=False, env=buffered)
 
 
 AT_EXIT = "import atexit\natexit.register(lambda: print('at the end'))"
@@ -26,6 +28,14 @@ def test_what_waits_for_the_end_is_done_and_all_is_written(words, code):
 def test_objects_are_not_taken_apart_at_the_end():
     last = "class Last:\n    def __del__(self):\n        print('taken apart')\nlast = Last()"
     assert "taken apart" not in ended(last, "list", "losses").stdout
+
+
+def test_a_thread_that_nobody_waits_for_does_not_matter():
+    last = "class Last:\n    def __del__(self):\n        print('taken apart')\nlast = Last()"
+    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
+    done = ended(f"{last}\n{thread}", "list", "losses")
+    assert done.returncode == 0
+    assert "taken apart" not in done.stdout
 
 
 def test_a_thread_comes_to_its_end():
