@@ -58,7 +58,7 @@ def load(named: Iterable[str] = ()) -> None:
     # Built-in parts come first: then it is the plugin that is told of a name that is taken.
     for registry in FAMILIES.values():
         registry.names()
-    for point in entry_points(group=GROUP):
+    for point in _installed():
         _load_installed(point)
     for module in [*filter(None, os.environ.get(VARIABLE, "").split(",")), *named]:
         _load_named(module)
@@ -76,6 +76,12 @@ def told_to_workers(named: Iterable[str]) -> Iterator[None]:
             del os.environ[VARIABLE]
         else:
             os.environ[VARIABLE] = before
+
+
+@cache
+def _installed() -> tuple[EntryPoint, ...]:
+    """Return the plugins of all installed packages, whose files are read for that."""
+    return tuple(entry_points(group=GROUP))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -29,6 +31,8 @@ from recbench.errors import ConfigError
 from recbench.options import Config
 from recbench.sweep import SweepConfig
 
+MAX_REMEMBERED = 256
+"""Compositions, of some hundred kilobytes each."""
 _DEFAULTS_DEPEND_ON_MODEL = ("trainer", "negatives")
 
 
@@ -55,10 +59,40 @@ def hydra_session(config_dir: str | None = None, *, complete: bool = False) -> I
         )
     GlobalHydra.instance().clear()
     try:
-        yield Hydra.create_main_hydra2("recbench", search_path)
+        hydra = Hydra.create_main_hydra2("recbench", search_path)
+        hydra.config_loader = RemembersCompositions(search_path)
+        yield hydra
     finally:
         GlobalHydra.instance().clear()
         HydraConfig.instance().cfg = None
+
+
+class RemembersCompositions(ConfigLoaderImpl):
+    """Hydra's loader, which composes the same words once: each job of a sweep is asked for three times.
+
+    We ask in order to check it, Hydra's sweeper in order to check it again, and its launcher in order to run it; a
+    composition takes a tenth of a second, more than a small run.
+    """
+
+    def __init__(self, search_path: ConfigSearchPath) -> None:
+        super().__init__(search_path)
+        self._composed: dict[tuple[Any, ...], DictConfig] = {}
+
+    def _load_configuration_impl(
+        self, config_name: str | None, overrides: list[str], run_mode: RunMode, *flags: Any, **named_flags: Any
+    ) -> DictConfig:
+        key = (config_name, *overrides, run_mode, flags, *named_flags.items())
+        if key not in self._composed:
+            if len(self._composed) >= MAX_REMEMBERED:
+                del self._composed[next(iter(self._composed))]
+            self._composed[key] = super()._load_configuration_impl(
+                config_name, overrides, run_mode, *flags, **named_flags
+            )
+        return copy.deepcopy(self._composed[key])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what workers are sent: without what was composed here."""
+        return {**self.__dict__, "_composed": {}}
 
 
 @cache
@@ -94,9 +128,7 @@ def _defaults(config: type[Config]) -> dict[str, Any]:
 
 def composed_config(hydra: Hydra, words: Sequence[str], mode: RunMode) -> DictConfig:
     """Return what Hydra makes of ``words``; what would run code is refused."""
-    composed = hydra.compose_config(
-        CONFIG, list(words), run_mode=mode, from_shell=False, validate_sweep_overrides=False
-    )
+    composed = hydra.compose_config(CONFIG, list(words), run_mode=mode)
     refuse_code(composed)
     return composed
 

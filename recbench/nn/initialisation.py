@@ -18,7 +18,6 @@ def zero_embedding(n_rows: int, dim: int) -> nn.Embedding:
 def normal_embedding(n_rows: int, dim: int, std: float, seed: int, name: str) -> nn.Embedding:
     """Return a table (n_rows, dim) filled with N(0, std)."""
     values = torch.empty(n_rows, dim).normal_(std=std, generator=generator(seed, "init", name))
-    # Not skip_init, for which torch loads its compiler.
     return nn.Embedding.from_pretrained(values, freeze=False)
 
 
@@ -40,7 +39,7 @@ def lecun_linear(n_inputs: int, n_outputs: int, seed: int, name: str) -> nn.Line
 
 
 def _uniform_linear(n_inputs: int, n_outputs: int, bound: float, seed: int, name: str) -> nn.Linear:
-    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs)
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator(seed, "init", name))
-    nn.init.zeros_(layer.bias)
+    values = torch.empty(n_outputs, n_inputs).uniform_(-bound, bound, generator=generator(seed, "init", name))
+    layer = nn.Linear(n_inputs, n_outputs, device="meta")  # Not skip_init, for which torch loads its compiler.
+    layer.weight, layer.bias = nn.Parameter(values), nn.Parameter(torch.zeros(n_outputs))
     return layer

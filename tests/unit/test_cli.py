@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from recbench import datasets, models
+from recbench import datasets, models, plugins
 from recbench.datasets.planted import Planted, PlantedConfig
 from recbench.errors import DataError, DivergedError, NonFiniteScoresError
 from recbench.models import Model
@@ -594,6 +594,7 @@ def test_an_installed_plugin_and_one_that_fails(command, monkeypatch):
     (folder / "entry_points.txt").write_text(
         "[recbench.plugins]\ngood = cli_plugin_installed\nbroken = cli_plugin_broken\ntaken = cli_plugin_taken\n"
     )
+    monkeypatch.setattr(plugins, "_installed", plugins._installed.__wrapped__)  # As in a process that begins now.
     ended = command("run", "-q", *DATA, "model=plugged_installed")
     assert ended.code == 0
     assert ended.err.splitlines()[:2] == [

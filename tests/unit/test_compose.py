@@ -1,13 +1,16 @@
 """From words to checked jobs: what Hydra composes, where jobs will live, and where each value comes from."""
 
+import pickle
 import re
 from pathlib import Path
 
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.types import RunMode
 
 from recbench.cli.composition import make_plan
 from recbench.cli.launchers import threads_each, threads_of_a_job
-from recbench.cli.session import conf_dir, hydra_session
+from recbench.cli.session import composed_config, conf_dir, hydra_session
 from recbench.cli.task import job_name
 from recbench.configuration import resolve
 from recbench.errors import ConfigError
@@ -300,3 +303,45 @@ def test_config_shows_three_origins(command):
     assert (values["trainer.lr"], values["trainer.epochs"], values["split.name"]) == ("0.5", "3", "leave_one_out")
     assert (values["trainer.name"], values["label"]) == ("gradient", "null")
     assert list(Path.cwd().iterdir()) == [Path.cwd() / "mine"]
+
+
+def test_the_same_words_are_composed_once(monkeypatch):
+    """What one caller changes, another does not see; other words, and words of another mode, are other questions."""
+    composed = []
+    compose = ConfigLoaderImpl._load_configuration_impl
+    monkeypatch.setattr(
+        ConfigLoaderImpl,
+        "_load_configuration_impl",
+        lambda self, *args, **flags: composed.append(args) or compose(self, *args, **flags),
+    )
+    with hydra_session() as session:
+        first = composed_config(session, ["seed=1"], RunMode.RUN)
+        first.seed = 5
+        assert composed_config(session, ["seed=1"], RunMode.RUN).seed == 1
+        assert len(composed) == 1
+        assert composed_config(session, ["seed=2"], RunMode.RUN).seed == 2
+        composed_config(session, ["seed=1"], RunMode.MULTIRUN)
+        assert len(composed) == 3
+        sent = pickle.loads(pickle.dumps(session.config_loader))
+        assert sent._composed == {} and len(session.config_loader._composed) == 3
+
+
+def test_the_oldest_compositions_are_forgotten(monkeypatch):
+    monkeypatch.setattr("recbench.cli.session.MAX_REMEMBERED", 2)
+    with hydra_session() as session:
+        for seed in (1, 2, 3):
+            composed_config(session, [f"seed={seed}"], RunMode.RUN)
+        assert [key[1] for key in session.config_loader._composed] == ["seed=2", "seed=3"]
+
+
+def test_a_sweep_composes_each_of_its_jobs_once(command, monkeypatch):
+    composed = []
+    compose = ConfigLoaderImpl._load_configuration_impl
+    monkeypatch.setattr(
+        ConfigLoaderImpl,
+        "_load_configuration_impl",
+        lambda self, name, words, *args, **flags: composed.append(words) or compose(self, name, words, *args, **flags),
+    )
+    assert command("run", "-m", "dataset=planted", "model=popularity", "seed=1,2,3").code == 0
+    for seed in (1, 2, 3):
+        assert sum(f"++seed={seed}" in words for words in composed) == 1

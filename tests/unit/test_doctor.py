@@ -334,7 +334,7 @@ def test_an_extra_that_is_not_there(here, monkeypatch):
 
 def test_a_plugin_that_fails_to_load(here, monkeypatch):
     points = [EntryPoint("broken", "no_such_module_anywhere", plugins.GROUP)]
-    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+    monkeypatch.setattr(plugins, "_installed", lambda: points)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
     assert here()["plugin broken"] == Finding(
         "wrong",

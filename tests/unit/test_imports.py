@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import recbench
 
 PACKAGE = Path(recbench.__file__).parent
@@ -120,12 +122,13 @@ def test_help_and_the_package_need_neither_torch_nor_hydra():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_run_loads_neither_torchs_compiler_nor_matplotlib(tmp_path):
+@pytest.mark.parametrize("model", ["mf", "neumf"])
+def test_a_run_loads_neither_torchs_compiler_nor_matplotlib(model, tmp_path):
     """Each takes half a second or more, which a small run would pay for nothing."""
     code = (
         "import sys, recbench.cli\n"
-        "words = ['model=mf', 'trainer.optimizer=adam', 'dataset=planted', 'trainer.epochs=1', '-q']\n"
-        "assert recbench.cli.main(['run', *words]) == 0\n"
+        f"words = ['model={model}', 'backend=torch', 'trainer.optimizer=adam', 'dataset=planted']\n"
+        "assert recbench.cli.main(['run', '-q', 'trainer.epochs=1', *words]) == 0\n"
         "print(sorted({'torch._dynamo', 'torch._inductor', 'matplotlib', 'scipy.stats'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
