@@ -233,7 +233,7 @@ def rank(
     try:
         with torch.no_grad(), tqdm(total=n_users, desc=progress, disable=disable, delay=1, leave=False) as bar:
             while done < n_users:
-                rows = torch.arange(done, min(done + user_block, n_users))
+                rows = slice(done, min(done + user_block, n_users))
                 block = _block_that_fits(model, holdout, train, masked, ties, rows, k, with_auc, compiled, item_block)
                 if block is None and model.in_ranges and item_block > PANEL and holdout.candidates is None:
                     item_block = _narrower(item_block, model)
@@ -242,8 +242,8 @@ def rank(
                     user_block = _halved(min(user_block, n_users), model)
                     continue
                 blocks.append(block)
-                done += len(rows)
-                bar.update(len(rows))
+                bar.update(rows.stop - done)
+                done = rows.stop
     finally:
         model.train(was_training)
     columns = [torch.cat(parts).cpu() for parts in zip(*(block[:3] for block in blocks))]
@@ -376,7 +376,7 @@ def _rank_block(
     train: Interactions,
     masked: Histories,
     ties: TieOrder,
-    rows: Tensor,
+    rows: slice,
     k: int,
     with_auc: bool,
     compiled: bool,
@@ -438,9 +438,9 @@ class _Asked:
         model, shape = self.model, (len(self.batch), last - first)
         scores = model.score(self.batch) if shape[1] == model.n_items else model.score_range(self.batch, first, last)
         scores = _checked(scores, model, shape, self.users, self.train)
-        scores = scores.index_put(_places(self.hidden, first, last), scores.new_tensor(-torch.inf))
+        scores = scores.index_put(_places(self.hidden, first, last, model.n_items), scores.new_tensor(-torch.inf))
         relevant = torch.zeros_like(scores, dtype=torch.bool)
-        relevant[_places(self.relevant, first, last)] = True
+        relevant[_places(self.relevant, first, last, model.n_items)] = True
         return _Scored(scores, torch.arange(first, last, device=scores.device), relevant)
 
     def candidates(self, items: Tensor) -> _Scored:
@@ -465,8 +465,10 @@ class _Ranges:
             yield self.asked.range(first, min(first + self.item_block, n_items))
 
 
-def _places(rows: Histories, first: int, last: int) -> tuple[Tensor, Tensor]:
-    """Return row and column (N,) of each entry that lies from ``first`` up to ``last``; ``first`` is column 0."""
+def _places(rows: Histories, first: int, last: int, n_items: int) -> tuple[Tensor, Tensor]:
+    """Return row and column (N,) of each entry that lies from ``first`` up to ``last`` of the items; ``first`` is 0."""
+    if (first, last) == (0, n_items):
+        return rows.row_of_each(), rows.items
     inside = (rows.items >= first) & (rows.items < last)
     return rows.row_of_each()[inside], rows.items[inside] - first
 

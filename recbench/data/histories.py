@@ -47,8 +47,17 @@ class Histories:
         """Row of each entry, (N,) int64."""
         return torch.repeat_interleave(torch.arange(len(self), device=self.items.device), self.counts)
 
-    def rows(self, index: Tensor) -> Histories:
-        """Return the rows ``index`` (R',), in that order; a negative index gives an empty row."""
+    def rows(self, index: Tensor | slice) -> Histories:
+        """Return the rows ``index`` (R',), in that order; a negative index gives an empty row.
+
+        Those of a slice, from one row up to another, are not copied.
+        """
+        if isinstance(index, slice):
+            offsets = self.offsets[index.start : index.stop + 1]
+            first, last = int(offsets[0]), int(offsets[-1])
+            return Histories(
+                offsets - first, self.items[first:last], None if self.values is None else self.values[first:last]
+            )
         known = index >= 0
         safe = index.clamp(min=0)
         counts = torch.where(known, self.counts[safe], torch.zeros_like(index))

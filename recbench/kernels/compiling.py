@@ -59,5 +59,8 @@ def dealt(work: Callable[[NDArray[np.int64]], _T], costs: NDArray[np.int64], thr
     order = np.argsort(-costs, kind="stable")
     if threads == 1:
         return [work(order)]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, [order[thread::threads] for thread in range(threads)]))
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(work, order[thread::threads]) for thread in range(1, threads)]
+        # This thread does its share: to start one more costs as much as a small block.
+        own = work(order[::threads])
+        return [own, *(other.result() for other in others)]

@@ -147,7 +147,10 @@ class GradientModel(Model):
 
     @property
     def numbers_a_pair(self) -> int:
-        """Numbers that ``forward`` holds for each pair of user and item; bounds the block in ``score``."""
+        """Numbers that ``forward`` holds at a time for each pair of user and item, beside the score, or 0.
+
+        They bound the block of users in ``score``.
+        """
         return 1
 
     @abstractmethod
@@ -173,11 +176,16 @@ class GradientModel(Model):
     def score_range(self, batch: UserBatch, first: int, last: int) -> Tensor:
         """Return (B, last - first) scores, computed in blocks of users and items; see ``Model.score_range``."""
         self.refuse_unknown(batch.users)
-        block = max(1, BLOCK_NUMBERS // (min(PANEL, self.n_items) * self.numbers_a_pair))
-        return by_panels(
-            lambda items: torch.cat([self(users, items) for users in batch.users.split(block)]),
-            torch.arange(first, last, device=batch.users.device),
-        )
+        n_held = min(PANEL, self.n_items) * self.numbers_a_pair
+        block = max(1, BLOCK_NUMBERS // n_held) if n_held else len(batch)
+        everybody = batch.users.split(block) if len(batch) > block else (batch.users,)
+
+        def scored(items: Tensor) -> Tensor:
+            first, *others = everybody
+            part = self(first, items)
+            return torch.cat([part, *(self(users, items) for users in others)]) if others else part
+
+        return by_panels(scored, torch.arange(first, last, device=batch.users.device))
 
 
 class AlternatingModel(Model):

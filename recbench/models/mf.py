@@ -68,6 +68,11 @@ class MF(GradientModel):
             mean = train.ratings.mean() if rated and train.ratings is not None else torch.zeros(())
             self.bias = nn.Parameter(mean.clone())
 
+    @property
+    def numbers_a_pair(self) -> int:
+        """One, where biases are added to the dot product."""
+        return int(self.config.biases)
+
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the scores (B, C); see ``GradientModel.forward``."""
         dots = dot_products(self.user(users), self.item(items))

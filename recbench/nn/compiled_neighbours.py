@@ -6,6 +6,7 @@ Shapes:
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,7 +59,8 @@ def add_rows(taken: Histories, weights: Tensor, table: Histories, values: Tensor
         values: (M,) float32, what stands there.
         out: Is filled.
     """
-    arrays = (taken.offsets, taken.items, weights, table.offsets, table.items.int(), values, out)
-    columns = tuple(array.numpy() for array in arrays)
-    dealt(lambda rows: loops.add_up(rows, *columns), taken.counts.numpy(), torch.get_num_threads())
+    rows_taken = (taken.offsets.numpy(), taken.items.numpy(), weights.numpy())
+    vectors = (table.offsets.numpy(), table.items.numpy().astype(np.uint32), values.numpy())
+    sums = out.numpy()
+    dealt(lambda rows: loops.add_up(rows, *rows_taken, *vectors, sums), taken.counts.numpy(), torch.get_num_threads())
     return out

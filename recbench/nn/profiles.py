@@ -211,7 +211,7 @@ def nearest_profiles(
 
         having = taken.T.tocsr()
         offsets, held = taken.indptr.astype(np.int64), taken.indices.astype(np.int64)
-        begins, holders = having.indptr.astype(np.int64), having.indices.astype(np.int32)
+        begins, holders = having.indptr.astype(np.int64), having.indices.astype(np.uint32)
         asking = Asking(offsets, held, np.arange(n_profiles), profiles, squares.numpy())
         asked = Asked(begins, holders, terms**2, profiles, squares.numpy(), places.numpy(), places.argsort().numpy())
         return nearest(options, asking, asked, k)

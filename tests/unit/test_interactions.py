@@ -228,6 +228,17 @@ def test_rows_are_taken_in_any_order_with_empty_ones_for_negative_indices(lists,
 
 
 @SETTINGS
+@given(lists=RAGGED, data=st.data())
+def test_a_slice_of_rows_is_those_rows(lists, data):
+    histories = ragged(lists)
+    first = data.draw(st.integers(0, len(lists)))
+    last = data.draw(st.integers(first, len(lists)))
+    taken, wanted = histories.rows(slice(first, last)), histories.rows(torch.arange(first, last))
+    for name in ("offsets", "items", "values"):
+        assert torch.equal(getattr(taken, name), getattr(wanted, name))
+
+
+@SETTINGS
 @given(lists=RAGGED)
 def test_mask_is_true_where_the_row_holds_the_item(lists):
     mask = ragged(lists).mask(10)
