@@ -1,16 +1,13 @@
-"""The one place where seen items are left out, ties are broken and lists are cut."""
+"""The one place where seen items are left out and lists are cut, block by block."""
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -20,8 +17,8 @@ from recbench.data import Histories, Holdout, Interactions, Ranking, UserBatch
 from recbench.errors import NonFiniteScoresError, ScoringMemoryError
 from recbench.models import Model
 from recbench.nn.products import PANEL
-from recbench.randomness import derive
 from recbench.resources import free_memory_bytes, is_out_of_memory
+from recbench.total_order import TieOrder, items_at, top_k
 
 logger = logging.getLogger(__name__)
 
@@ -34,158 +31,8 @@ BYTES_A_SCORE = 64
 SHARE_OF_FREE_MEMORY = 0.5
 """What ranking may take of the memory that is free; other jobs of the machine want some too."""
 
-SMALLEST_GROUP = 10
-"""Columns in a group below which it is faster to search all columns at once."""
-
 WORTH_LOADING = 2**27
 """Scores that take about as long to rank as numba takes to load: with fewer it is used only if it is there already."""
-
-
-@dataclass(frozen=True, eq=False)
-class TieOrder:
-    """Which of two items with equal scores comes first: a rule of (tie seed, user id, item id) alone.
-
-    The items stand on a circle in an order hashed from their ids; each user reads it from a place hashed from
-    the user's id. So a constant scorer gets chance, whatever the seed of the run, the file's order or the blocks.
-
-    Shapes:
-        place: (n_items,) int32, each item's place on the circle.
-        start: (n_users + 1,) int32, where each user begins; the last is for unknown users (index -1).
-    """
-
-    place: Tensor
-    start: Tensor
-
-    @classmethod
-    def of(cls, interactions: Interactions, seed: int = 0) -> TieOrder:
-        """Return the order for the users and items of ``interactions``."""
-        key = f"{derive(seed, 'ties') % 10**16:016d}"
-
-        def hashed(ids: np.ndarray) -> np.ndarray:
-            return pd.util.hash_array(ids, hash_key=key, categorize=False)
-
-        n_items = interactions.n_items
-        place = np.empty(n_items, dtype=np.int32)
-        place[np.argsort(hashed(interactions.item_vocabulary.ids), kind="stable")] = np.arange(n_items)
-        start = (hashed(interactions.user_vocabulary.ids) % np.uint64(max(n_items, 1))).astype(np.int32)
-        return cls(torch.from_numpy(place), torch.from_numpy(np.append(start, np.int32(0))))
-
-    def to(self, device: torch.device) -> TieOrder:
-        """Return the same order on ``device``."""
-        return TieOrder(self.place.to(device), self.start.to(device))
-
-    def precedence(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return (B, C) int32: of two equal scores of a user, the item with the lower number comes first.
-
-        Args:
-            users: (B,) indices, -1 for an unknown user.
-            items: (B, C) or (C,) indices; padding (-1) gives a number without meaning.
-        """
-        return (self.place[items] - self.start[users][:, None]) % len(self.place)
-
-
-@dataclass(frozen=True, eq=False)
-class TopK:
-    """The best K columns of each row: ``columns`` (B, K), -1 behind the end, and ``tied`` (B, K)."""
-
-    columns: Tensor
-    tied: Tensor
-
-
-def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor, compiled: bool = False) -> TopK:
-    """Return the best ``k`` columns of each row by (score descending, the user's tie order).
-
-    Args:
-        scores: (B, C) float32; -inf marks what must not be listed.
-        k: Length of the lists, at least 1; where fewer columns can be listed, the rest is -1.
-        ties: The order among equal scores.
-        users: (B,) whose rows these are, -1 for an unknown user.
-        items: (C,) or (B, C) int64, what the columns stand for, each item once in a row; -1 is padding.
-        compiled: Whether by a compiled loop, which gives the same; on the CPU.
-    """
-    if compiled:
-        return _compiled_top_k(scores, k, ties, users, items)
-    n_columns = scores.shape[1]
-    found = min(k + 1, n_columns)
-    values, columns = _largest(scores, found)
-    equal = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)
-    if found < n_columns:
-        # Only where equal scores lie on both sides of the cut do all columns have to be compared.
-        rows = torch.nonzero(equal[:, k - 1]).flatten()
-        precedence = ties.precedence(users[rows], _of_rows(items, rows))
-        columns[rows] = _resolve(scores[rows], values[rows, k], precedence, found)
-    rows = torch.nonzero(equal.any(1)).flatten()
-    columns[rows] = _ordered(scores[rows], columns[rows], ties, users[rows], _of_rows(items, rows))
-    width = min(k, n_columns)
-    best = torch.full((len(scores), k), -1, dtype=torch.int64, device=scores.device)
-    best[:, :width] = torch.where(values[:, :width] > -torch.inf, columns[:, :width], -1)
-    tied = torch.zeros(len(scores), k, dtype=torch.bool, device=scores.device)
-    tied[:, : equal.shape[1]] = equal
-    return TopK(best, tied)
-
-
-def _largest(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Return the ``n`` largest values of each row, largest first, and their columns, both (B, n); of equals any.
-
-    Where there are many columns they are parted into groups, and only the ``n`` groups with the largest maxima are
-    searched: an entry of another group has ``n`` entries before it or equal to it.
-    """
-    n_columns = scores.shape[1]
-    size = int(math.sqrt(n_columns / n) / 2)
-    if size < SMALLEST_GROUP:
-        values, columns = torch.topk(scores, n, dim=1)
-        return values, columns
-    n_groups = n_columns // size
-    rest = n_groups * size
-    maxima = scores[:, :rest].unflatten(1, (size, n_groups)).amax(1)
-    groups = torch.topk(maxima, n, dim=1, sorted=False).indices
-    within = torch.arange(0, rest, n_groups, device=scores.device)
-    inside = (groups[:, None, :] + within[:, None]).flatten(1)
-    behind = torch.arange(rest, n_columns, device=scores.device).expand(len(scores), -1)
-    searched = torch.cat([inside, behind], 1)
-    values, places = torch.topk(scores.gather(1, searched), n, dim=1)
-    return values, searched.gather(1, places)
-
-
-def _compiled_top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) -> TopK:
-    """Return what ``top_k`` does."""
-    # These import numba, which takes a second and need not be there.
-    from recbench.kernels import top_k as loops
-    from recbench.kernels.compiling import dealt
-
-    columns = torch.empty(len(scores), k, dtype=torch.int64)
-    tied = torch.empty(len(scores), k, dtype=torch.bool)
-    shared = items[None] if items.dim() == 1 else items
-    tables = (scores.contiguous(), shared.contiguous(), ties.place, ties.start[users], columns, tied)
-    arrays = tuple(table.numpy() for table in tables)
-    dealt(lambda rows: loops.top_k(rows, *arrays), np.zeros(len(scores), np.int64), torch.get_num_threads())
-    return TopK(columns, tied)
-
-
-def _resolve(scores: Tensor, cut: Tensor, precedence: Tensor, found: int) -> Tensor:
-    """Return the best ``found`` columns, in any order, of rows whose value ``cut`` (R,) is shared across k."""
-    cut = cut[:, None]
-    # One key a column: what is above the cut, then what equals it by precedence, then the rest.
-    key = precedence.masked_fill(scores < cut, torch.iinfo(precedence.dtype).max).masked_fill_(scores > cut, -1)
-    return torch.topk(key, found, dim=1, largest=False, sorted=False).indices
-
-
-def _ordered(scores: Tensor, columns: Tensor, ties: TieOrder, users: Tensor, items: Tensor) -> Tensor:
-    """Return ``columns`` (R, K) of each row sorted by (score descending, precedence ascending)."""
-    by_precedence = torch.argsort(ties.precedence(users, _at(items, columns)), dim=1)
-    columns = columns.gather(1, by_precedence)
-    by_score = torch.argsort(scores.gather(1, columns), dim=1, descending=True, stable=True)
-    return columns.gather(1, by_score)
-
-
-def _of_rows(items: Tensor, rows: Tensor) -> Tensor:
-    """Return ``items`` of ``rows``: as they are where all rows share them (C,), else (R, C) of (B, C)."""
-    return items if items.dim() == 1 else items[rows]
-
-
-def _at(items: Tensor, columns: Tensor) -> Tensor:
-    """Return the items (B, K) that stand at ``columns`` (B, K) of ``items`` (C,) or (B, C)."""
-    return items[columns] if items.dim() == 1 else items.gather(1, columns)
 
 
 def rank(
@@ -496,7 +343,7 @@ def _cut(scored: _Scored, k: int, ties: TieOrder, users: Tensor, compiled: bool)
     columns = best.columns.clamp(min=0)
     kept = _Scored(
         scored.scores.gather(1, columns).masked_fill(~listed, -torch.inf),
-        torch.where(listed, _at(scored.items, columns), -1),
+        torch.where(listed, items_at(scored.items, columns), -1),
         scored.relevant.gather(1, columns) & listed,
     )
     return kept, best.tied

@@ -20,10 +20,11 @@ from recbench.experiment import prepare
 from recbench.files import load_checkpoint, replacing
 from recbench.models import Model
 from recbench.progress import bar
-from recbench.ranking import TieOrder, best_items
+from recbench.ranking import best_items
 from recbench.report import RESULT, read_run
 from recbench.run_config import CONFIG, read_config
 from recbench.text import excel_safe
+from recbench.total_order import TieOrder
 
 
 def load(folder: str | Path) -> Recommender:

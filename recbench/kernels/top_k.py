@@ -1,4 +1,4 @@
-"""The loop of ``recbench.ranking.top_k``: the best columns of each row, in a total order.
+"""The loop of ``recbench.total_order.top_k``: the best columns of each row, in a total order.
 
 A heap holds the best so far, the worst of them on top; most columns are dismissed by comparing their score with that
 one's. A tie costs no more than any other column.

@@ -24,8 +24,8 @@ from recbench.formats import (
     read_json_lines,
     read_parquet,
 )
-from recbench.ranking import TieOrder
 from recbench.text import shortened
+from recbench.total_order import TieOrder
 
 Place = str | int
 By = Literal["rank", "score"]

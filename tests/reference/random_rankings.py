@@ -11,7 +11,7 @@ import torch
 from given_scores import case
 
 from recbench import metrics
-from recbench.ranking import TieOrder
+from recbench.total_order import TieOrder
 
 KINDS = {
     "continuous": lambda rng, shape: rng.normal(size=shape),

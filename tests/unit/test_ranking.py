@@ -15,7 +15,8 @@ from recbench.data import Interactions, UserBatch, Vocabulary
 from recbench.errors import NonFiniteScoresError
 from recbench.models.mf import MF
 from recbench.nn.products import PANEL
-from recbench.ranking import BYTES_A_SCORE, SMALLEST_GROUP, TieOrder, _auc, _Scored, best_items, rank, top_k
+from recbench.ranking import BYTES_A_SCORE, _auc, _Scored, best_items, rank
+from recbench.total_order import SMALLEST_GROUP, TieOrder, top_k
 
 
 def random_order(n_users, n_items, seed=0):
