@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from benchmarking.quality import quality
 
 _WORKER = Path(__file__).with_name("worker.py")
 _LAST_LINES = 12
+PAUSE = 0.5
+"""Seconds before a side is asked: threads that another's library keeps spinning (MKL's, for 0.2) are asleep by then."""
 
 
 @dataclass
@@ -121,6 +124,7 @@ def measure(sides: Mapping[str, Side], task: str, options: Mapping[str, Any], re
     for repeat in range(-1, repeats):
         for system, side in sides.items():
             seed = max(repeat, 0)
+            time.sleep(PAUSE)
             answer, lists = side.ask(task, {**options[system], "seed": seed})
             found = measured[system]
             if repeat < 0:
