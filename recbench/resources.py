@@ -19,6 +19,7 @@ KEPT_BYTES, KEPT_BLOCK_BYTES = 2**28, 2**26
 """Freed memory that is kept for the next time at most, and the largest block that is taken from it."""
 
 _TOPOLOGY = Path("/sys/devices/system/cpu")
+_CONTROL_GROUPS, _CONTROLLERS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # As in glibc's malloc.h.
 
 
@@ -123,7 +124,8 @@ def peak_memory_bytes(device: torch.device) -> int:
 def free_memory_bytes(device: torch.device) -> int | None:
     """Return the memory that the process can still have on ``device``, or None where the system does not tell.
 
-    That is what the machine has available, or less where the process has a limit (``RLIMIT_AS``, ``RLIMIT_DATA``).
+    That is what the machine has available, or less where the process has a limit (``RLIMIT_AS``, ``RLIMIT_DATA``), or
+    a control group that it is in, as containers and batch systems have it.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
@@ -136,7 +138,32 @@ def free_memory_bytes(device: torch.device) -> int | None:
         most = resource.getrlimit(limit)[0]
         if most != resource.RLIM_INFINITY:
             free.append(max(0, most - used[taken]))
-    return min(free)
+    return min([*free, *_left_by_control_groups()])
+
+
+def _left_by_control_groups() -> Iterator[int]:
+    """Yield the memory that each control group of the process, and each around it, leaves to it.
+
+    What a group holds of files that nobody has read for long is given back before its limit is felt: it counts as free.
+    Source: the kernel's documentation, admin-guide/cgroup-v2 and cgroup-v1/memory.
+    """
+    for line in _CONTROL_GROUPS.read_text().splitlines() if _CONTROL_GROUPS.exists() else ():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root, limit, taken, idle = _CONTROLLERS, "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):
+            root, idle = _CONTROLLERS / "memory", "total_inactive_file"
+            limit, taken = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        own = root / path.lstrip("/")
+        # In a container the path may be the host's: what is there of it counts.
+        for group in (own, *own.parents):
+            if (group / limit).exists() and group.is_relative_to(root):
+                most = (group / limit).read_text().strip()
+                if most != "max":
+                    held = dict(entry.split() for entry in (group / "memory.stat").read_text().splitlines())
+                    yield max(0, int(most) - int((group / taken).read_text()) + int(held.get(idle, 0)))
 
 
 def _kibibytes(file: Path) -> dict[str, int]:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,3 +56,53 @@ with torch_settings(1, torch.device("cpu")):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 100  # of 32 MiB, which are 8,192 pages
+
+
+def group(folder, most, taken, idle, old=False):
+    """Write what the kernel tells of a control group."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if old else ("memory.max", "memory.current")
+    for name, value in zip(names, (most, taken)):
+        (folder / name).write_text(f"{value}\n")
+    (folder / "memory.stat").write_text(f"anon 5\n{'total_' if old else ''}inactive_file {idle}\n")
+
+
+@pytest.fixture
+def groups(monkeypatch, tmp_path):
+    """Give a folder in place of the kernel's, and a function that says which groups the process is in."""
+    monkeypatch.setattr(resources, "_CONTROLLERS", tmp_path / "cgroup")
+    monkeypatch.setattr(resources, "_CONTROL_GROUPS", tmp_path / "own")
+    return tmp_path / "cgroup", (tmp_path / "own").write_text
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="needs Linux")
+@pytest.mark.parametrize("old", [False, True], ids=["v2", "v1"])
+def test_a_control_group_leaves_less(groups, old):
+    """1,000 at most, 700 taken, of these 50 idle: 350 are left; the group around it leaves 90."""
+    folder, told = groups
+    told("9:name=systemd:/\n4:cpu,memory:/jobs/one\n" if old else "0::/jobs/one\n")
+    folder = folder / "memory" if old else folder
+    assert resources.free_memory_bytes(torch.device("cpu")) > 1000
+    group(folder / "jobs" / "one", 1000, 700, 50, old)
+    assert resources.free_memory_bytes(torch.device("cpu")) == 350
+    group(folder / "jobs", 2000, 1910, 0, old)
+    assert resources.free_memory_bytes(torch.device("cpu")) == 90
+    group(folder / "jobs", 2000, 2100, 0, old)
+    assert resources.free_memory_bytes(torch.device("cpu")) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="needs Linux")
+def test_a_control_group_without_a_limit_leaves_all(groups):
+    folder, told = groups
+    told("0::/jobs/one\n")
+    group(folder / "jobs" / "one", "max", 700, 50)
+    assert resources.free_memory_bytes(torch.device("cpu")) > 2**20
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="needs Linux")
+def test_in_a_container_the_group_is_the_root(groups):
+    """The path is the host's and is not there; the limit stands at the root."""
+    folder, told = groups
+    told("0::/docker/abc\n")
+    group(folder, 1000, 700, 0)
+    assert resources.free_memory_bytes(torch.device("cpu")) == 300
