@@ -45,6 +45,24 @@ def candidates(subject: Subject) -> None:
 
 
 @check
+def ranges(subject: Subject) -> None:
+    """Where a model can score a range of items by itself, it gives their columns of the scores of all items."""
+    model, batch = subject.example, everyone(subject.split)
+    if not model.in_ranges:
+        return
+    for first, last in ((0, N_ITEMS), (0, 1), (5, N_ITEMS - 1), (N_ITEMS - 1, N_ITEMS)):
+        with torch.no_grad():
+            scores = model.score_range(batch, first, last)
+        what = f"scores of the items {first} to {last - 1} by themselves and among all"
+        require(
+            scores.shape == (N_USERS, last - first), f"score_range gives the shape {tuple(scores.shape)} for {what}."
+        )
+        if last - first == N_ITEMS:
+            require(torch.equal(scores, subject.scores), "score_range of all items differs from score in some bits.")
+        require_close(scores, subject.scores[:, first:last], what)
+
+
+@check
 def masked_items(subject: Subject) -> None:
     """Items of the history are scored like all others: leaving them out of lists is up to the ranking, which does."""
     batch, holdout = everyone(subject.split), subject.split.test

@@ -65,6 +65,28 @@ class SortsCandidates(ItemKNN):
         return super().score(batch, None if items is None else items.sort(1).values)
 
 
+class CountsFromTheStart(Popularity):
+    """Gives the first items in place of a range."""
+
+    def score_range(self, batch, first, last):
+        return super().score_range(batch, 0, last - first)
+
+
+class RoundsRanges(Popularity):
+    """Computes ranges by another formula than all items."""
+
+    def score(self, batch, items=None):
+        scores = super().score_range(batch, 0, self.n_items) * (1 + 2**-22)
+        return scores if items is None else scores.gather(1, items)
+
+
+class GivesTooMuch(Popularity):
+    """Gives all items in place of a range."""
+
+    def score_range(self, batch, first, last):
+        return super().score_range(batch, 0, self.n_items)
+
+
 class TakesTheLastUser(Popularity):
     """Indexes a table with -1."""
 
@@ -288,6 +310,13 @@ BROKEN = {
     TwiceAsWide: (POPULARITY, "scores_are_finite", "the scores are torch.float64, not torch.float32."),
     LooksAtTheBatch: (KNN, "batches_of_one", "scores of batches of one and of all users at once: they differ by *."),
     SortsCandidates: (KNN, "candidates", "scores of 7 candidates and of all items: they differ by *."),
+    CountsFromTheStart: (
+        POPULARITY,
+        "ranges",
+        "scores of the items 5 to * by themselves and among all: they differ by *.",
+    ),
+    RoundsRanges: (POPULARITY, "ranges", "score_range of all items differs from score in some bits."),
+    GivesTooMuch: (POPULARITY, "ranges", "score_range gives the shape * for scores of the items 0 to 0 by *."),
     TakesTheLastUser: (
         POPULARITY,
         "unknown_users",
