@@ -10,14 +10,14 @@ Shapes:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor
 
 from recbench.data import Interactions
 from recbench.models import GradientModel, register
-from recbench.nn.initialisation import lecun_linear, normal_embedding
+from recbench.nn.initialisation import glorot_linear, lecun_linear, normal_embedding, uniform_linear
 from recbench.nn.losses import NCFLossName
 from recbench.nn.pretrained import StartConfig, start_from, trained_weights
 from recbench.nn.towers import PairTower
@@ -41,11 +41,21 @@ class MLPConfig(StartConfig):
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of each layer's input that is zeroed in training."""
 
+    layer_init: Literal["glorot", "uniform"] = "glorot"
+    """First values of the layers: glorot, or LeCun's for the output, with biases of 0, as in the authors' code; or
+    uniform within one over the square root of the inputs, biases too, as PyTorch and with it RecBole has them."""
+
     loss: NCFLossName = "bce"
     """What is minimised: bce as in the paper, or bpr."""
 
     reg: float = Field(0.0, ge=0)
     """L2 on the rows of the batch, once an occurrence: half of it times their squares, over the pairs of the batch."""
+
+    @model_validator(mode="after")
+    def _layers_begin_once(self) -> Self:
+        if self.pretrained is not None and self.layer_init != "glorot":
+            raise ValueError(f"layer_init = {self.layer_init!r}: has no effect with pretrained; leave it alone.")
+        return self
 
 
 @register("mlp", config=MLPConfig)
@@ -60,8 +70,9 @@ class MLP(GradientModel):
         dim = config.layers[0] // 2
         self.user = normal_embedding(self.n_users, dim, config.init_std, seed, "mlp user")
         self.item = normal_embedding(self.n_items, dim, config.init_std, seed, "mlp item")
-        self.tower = PairTower(config.layers, config.dropout, seed)
-        self.output = lecun_linear(config.layers[-1], 1, seed, "output")
+        of_authors = config.layer_init == "glorot"
+        self.tower = PairTower(config.layers, config.dropout, seed, glorot_linear if of_authors else uniform_linear)
+        self.output = (lecun_linear if of_authors else uniform_linear)(config.layers[-1], 1, seed, "output")
         if config.pretrained is not None:
             start_from(self, trained_weights(config.pretrained, "mlp", train))
 

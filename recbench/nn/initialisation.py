@@ -38,6 +38,14 @@ def lecun_linear(n_inputs: int, n_outputs: int, seed: int, name: str) -> nn.Line
     return _uniform_linear(n_inputs, n_outputs, math.sqrt(3 / n_inputs), seed, name)
 
 
+def uniform_linear(n_inputs: int, n_outputs: int, seed: int, name: str) -> nn.Linear:
+    """Return a layer with weights and biases from U(-a, a), a = sqrt(1 / n_inputs), as a new one of PyTorch has."""
+    bound = math.sqrt(1 / n_inputs)
+    layer = _uniform_linear(n_inputs, n_outputs, bound, seed, name)
+    nn.init.uniform_(layer.bias, -bound, bound, generator=generator(seed, "init", f"{name} bias"))
+    return layer
+
+
 def _uniform_linear(n_inputs: int, n_outputs: int, bound: float, seed: int, name: str) -> nn.Linear:
     values = torch.empty(n_outputs, n_inputs).uniform_(-bound, bound, generator=generator(seed, "init", name))
     layer = nn.Linear(n_inputs, n_outputs, device="meta")  # Not skip_init, for which torch loads its compiler.

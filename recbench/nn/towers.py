@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbench.nn.initialisation import glorot_linear
+
+MakesLinear: TypeAlias = Callable[[int, int, int, str], nn.Linear]
+"""Of the numbers of inputs and outputs, the seed and the layer's name."""
 
 
 class PairTower(nn.Module):
@@ -17,18 +23,18 @@ class PairTower(nn.Module):
     Source: He et al., Neural Collaborative Filtering, WWW 2017, equation 10.
     """
 
-    def __init__(self, layers: tuple[int, ...], dropout: float, seed: int) -> None:
+    def __init__(self, layers: tuple[int, ...], dropout: float, seed: int, linear: MakesLinear = glorot_linear) -> None:
         """Make the tower.
 
         Args:
             layers: Widths from the concatenated input (twice a vector's) to the output.
             dropout: Share of each layer's input that is zeroed in training.
             seed: Of the initialisation.
+            linear: Makes a layer with its first values.
         """
         super().__init__()
         self.linear = nn.ModuleList(
-            glorot_linear(wide, narrow, seed, f"tower {depth}")
-            for depth, (wide, narrow) in enumerate(zip(layers, layers[1:]))
+            linear(wide, narrow, seed, f"tower {depth}") for depth, (wide, narrow) in enumerate(zip(layers, layers[1:]))
         )
         self.dropout = nn.Dropout(dropout)
 

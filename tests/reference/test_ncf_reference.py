@@ -1,5 +1,7 @@
 """GMF, MLP and NeuMF against the paper's formulas written out plainly, and MF against its own."""
 
+import math
+
 import pandas as pd
 import pytest
 import torch
@@ -104,6 +106,24 @@ def test_the_penalty_counts_every_looked_up_row(name, train):
     assert float(model.penalty(users, items).detach()) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize(("init", "factor", "of_output"), [("glorot", 6, 3), ("uniform", 1, 1)])
+def test_first_values_of_the_layers(init, factor, of_output, train):
+    """Glorot's reach as far as the root of 6 over inputs and outputs, LeCun's of 3 over inputs, PyTorch's of 1."""
+    model = models.build("mlp", train, 0, layers=(400, 300, 200), layer_init=init)
+    for layer in (*model.tower.linear, model.output):
+        inputs, outputs = layer.in_features, layer.out_features
+        if layer is model.output:
+            bound = math.sqrt(of_output / inputs)
+        else:
+            bound = math.sqrt(factor / (inputs + outputs if init == "glorot" else inputs))
+        assert 0.95 * bound < float(layer.weight.detach().abs().max()) <= bound
+        assert float(layer.weight.detach().std()) == pytest.approx(bound / math.sqrt(3), rel=0.1)
+        biases = layer.bias.detach()
+        assert float(biases.abs().max()) <= (0 if init == "glorot" else bound)
+        if init == "uniform" and len(biases) > 1:
+            assert float(biases.std()) == pytest.approx(bound / math.sqrt(3), rel=0.2)
+
+
 def test_neumf_starts_from_a_gmf_and_an_mlp(train):
     """Equation 13: the score at the start is alpha times the one's and (1 - alpha) times the other's."""
     left, right = randomised("gmf", train, dim=5), randomised("mlp", train, layers=(8, 6, 3))
@@ -158,6 +178,11 @@ BOTH = {"pretrained_gmf": "one", "pretrained_mlp": "another"}
             "mlp",
             {"init_std": 0.1, "pretrained": "one"},
             "init_std = 0.1: has no effect with pretrained; leave it alone.",
+        ),
+        (
+            "mlp",
+            {"layer_init": "uniform", "pretrained": "one"},
+            "layer_init = 'uniform': has no effect with pretrained; leave it alone.",
         ),
     ],
 )
