@@ -125,8 +125,8 @@ TASKS = {
         "an epoch",
         3.5,
         "recbole",
-        {**_NEUMF, "epochs": 3, "batch_size": 256},
-        {"recbole": {**_NEUMF, "epochs": 3, "batch_size": 256}},
+        {**_NEUMF, "epochs": 10, "batch_size": 256},
+        {"recbole": {**_NEUMF, "epochs": 10, "batch_size": 256}},
     ),
     "neumf-1m": Task(
         "NeuMF, 8 factors, batches of 8,192",
@@ -135,8 +135,8 @@ TASKS = {
         "an epoch",
         2,
         "recbole",
-        {**_NEUMF, "epochs": 2, "batch_size": 8192},
-        {"recbole": {**_NEUMF, "epochs": 2, "batch_size": 8192}},
+        {**_NEUMF, "epochs": 5, "batch_size": 8192},
+        {"recbole": {**_NEUMF, "epochs": 5, "batch_size": 8192}},
     ),
     "evaluation-1m": Task(
         "full ranking of all items, Recall and NDCG",
