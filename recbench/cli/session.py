@@ -128,7 +128,9 @@ def _defaults(config: type[Config]) -> dict[str, Any]:
 
 def composed_config(hydra: Hydra, words: Sequence[str], mode: RunMode) -> DictConfig:
     """Return what Hydra makes of ``words``; what would run code is refused."""
-    composed = hydra.compose_config(CONFIG, list(words), run_mode=mode)
+    # Of what is swept over in a sweep we tell more than Hydra does. A single run is asked for as Hydra asks for it.
+    told = mode == RunMode.RUN
+    composed = hydra.compose_config(CONFIG, list(words), run_mode=mode, validate_sweep_overrides=told)
     refuse_code(composed)
     return composed
 
