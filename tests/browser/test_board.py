@@ -212,9 +212,15 @@ def test_time_series_lay_models_over_each_other(browser, address, results, sweep
     assert browser.run("return shown('input[type=number]').map(field => field.value)")[0] == "0", "no smoothing"
 
 
-def test_tags_are_in_four_groups(address, results):
+def test_tags_are_in_five_groups(address, results):
     tags = asked(address, "scalars/tags")
-    assert {tag.partition("/")[0] for run in tags.values() for tag in run} == {"best", "test", "train", "valid"}
+    assert {tag.partition("/")[0] for run in tags.values() for tag in run} == {
+        "best",
+        "test",
+        "test_by_k",
+        "train",
+        "valid",
+    }
 
 
 def test_a_curve_goes_on_after_a_resume_without_double_points(address, results, sweep):
