@@ -1,4 +1,4 @@
-"""The one place where seen items are left out and lists are cut, block by block."""
+"""The one place where lists are cut, block by block."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from tqdm.auto import tqdm
 
 from recbench import kernels
 from recbench.data import Histories, Holdout, Interactions, Ranking, UserBatch
-from recbench.errors import NonFiniteScoresError, ScoringMemoryError
+from recbench.errors import ScoringMemoryError
 from recbench.models import Model
 from recbench.nn.products import PANEL
 from recbench.resources import free_memory_bytes, is_out_of_memory
-from recbench.total_order import TieOrder, items_at, top_k
+from recbench.scored import Asked, Ranges, Scored
+from recbench.total_order import BestSoFar, TieOrder, items_at, top_k
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +73,15 @@ def rank(
     ties = TieOrder.of(train, tie_seed).to(device)
     was_training = model.training
     model.eval()
-    blocks: list[_Block] = []
     done, n_users = 0, len(holdout.users)
-    compiled = model.compiled and (kernels.loaded() or n_users * model.n_items >= WORTH_LOADING)
+    found = _Found.empty(n_users, k, with_auc, device)
+    # All scores of a user are needed for AUC at the same time anyway.
+    compiled = model.compiled and not with_auc and (kernels.loaded() or n_users * model.n_items >= WORTH_LOADING)
     disable = None if progress else True
-    item_block = model.n_items if holdout.candidates is not None else _item_block(model, min(user_block, n_users))
+    item_block = model.n_items
+    if holdout.candidates is None and model.in_ranges:
+        # A compiled loop reads scores while they are in the processor's cache.
+        item_block = _item_block(model, min(user_block, n_users), PANEL if compiled else model.n_items)
     try:
         with torch.no_grad(), tqdm(total=n_users, desc=progress, disable=disable, delay=1, leave=False) as bar:
             while done < n_users:
@@ -88,22 +93,20 @@ def rank(
                 if block is None:
                     user_block = _halved(min(user_block, n_users), model)
                     continue
-                blocks.append(block)
+                found.put(rows, block)
                 bar.update(rows.stop - done)
                 done = rows.stop
     finally:
         model.train(was_training)
-    columns = [torch.cat(parts).cpu() for parts in zip(*(block[:3] for block in blocks))]
-    auc = torch.cat([block[3] for block in blocks if block[3] is not None]).cpu() if with_auc else None
     return Ranking(
         users=holdout.users,
-        items=columns[0],
-        hits=columns[1],
-        tied=columns[2],
+        items=found.items.cpu(),
+        hits=found.hits.cpu(),
+        tied=found.tied.cpu(),
         n_relevant=holdout.target.counts,
         popularity=train.popularity,
         n_train_users=train.n_users,
-        auc=auc,
+        auc=None if found.auc is None else found.auc.cpu(),
         user_block=user_block,
         item_block=item_block if holdout.candidates is None else None,
     )
@@ -141,20 +144,51 @@ def best_items(
     Raises:
         NonFiniteScoresError: A score is NaN or infinite.
     """
-    item_block = _item_block(model, min(user_block, len(users)))
+    item_block = _item_block(model, min(user_block, len(users)), model.n_items) if model.in_ranges else model.n_items
     for start in range(0, len(users), user_block):
         rows = torch.arange(start, min(start + user_block, len(users)))
         batch = UserBatch(users[rows], known.rows(rows)).to(model.device)
-        asked = _Asked(model, train, users[rows], batch, batch.history, Histories.empty(len(rows)))
-        best, _ = _best(asked.blocks(item_block), k, ties, users[rows], compiled=False)
+        asked = Asked(model, train, users[rows], batch, batch.history, Histories.empty(len(rows)))
+        best, _ = _best(asked.blocks(item_block), k, ties, users[rows])
         yield Best(rows, best.items, best.scores)
 
 
-_Block = tuple[Tensor, Tensor, Tensor, Tensor | None]
-"""Items (B, k), hits (B, k), tied (B, k) and AUC (B,) of some users."""
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What has been found out about some users.
+
+    Shapes:
+        items: (B, k) int64, best first and padded with -1; hits, tied: (B, k) bool.
+        auc: (B,) float64, where it is asked for.
+    """
+
+    items: Tensor
+    hits: Tensor
+    tied: Tensor
+    auc: Tensor | None
+
+    @classmethod
+    def empty(cls, n_users: int, k: int, with_auc: bool, device: torch.device) -> _Found:
+        """Return room for ``n_users``.
+
+        It is taken at once: small results that are kept between large ones that are not leave holes in the memory,
+        which grew to a gigabyte.
+        """
+        return cls(
+            torch.empty(n_users, k, dtype=torch.int64, device=device),
+            torch.empty(n_users, k, dtype=torch.bool, device=device),
+            torch.empty(n_users, k, dtype=torch.bool, device=device),
+            torch.empty(n_users, dtype=torch.float64, device=device) if with_auc else None,
+        )
+
+    def put(self, rows: slice, some: _Found) -> None:
+        """Keep what has been found out about the users of ``rows``."""
+        self.items[rows], self.hits[rows], self.tied[rows] = some.items, some.hits, some.tied
+        if self.auc is not None and some.auc is not None:
+            self.auc[rows] = some.auc
 
 
-def _block_that_fits(model: Model, *of_block: Any) -> _Block | None:
+def _block_that_fits(model: Model, *of_block: Any) -> _Found | None:
     """Return what ``_rank_block`` does, or None where the memory does not suffice."""
     try:
         return _rank_block(model, *of_block)
@@ -164,17 +198,16 @@ def _block_that_fits(model: Model, *of_block: Any) -> _Block | None:
     return None
 
 
-def _item_block(model: Model, n_users: int) -> int:
-    """Return how many items to score at a time for ``n_users``: all, or as many panels as the free memory allows."""
+def _item_block(model: Model, n_users: int, wanted: int) -> int:
+    """Return how many items to score at a time for ``n_users``: ``wanted``, or as many panels as free memory allows."""
+    wanted = min(wanted, model.n_items)
     free = free_memory_bytes(model.device)
-    if free is None or not model.in_ranges:
-        return model.n_items
+    if free is None:
+        return wanted
     fitting = int(SHARE_OF_FREE_MEMORY * free) // (BYTES_A_SCORE * max(1, n_users))
-    if fitting >= model.n_items:
-        return model.n_items
     item_block = max(1, fitting // PANEL) * PANEL
-    if item_block >= model.n_items:
-        return model.n_items
+    if fitting >= wanted or item_block >= wanted:
+        return wanted
     logger.info(
         "%s MB of memory are free: %s of %s items are ranked at a time for %s users.",
         f"{free / 1e6:,.0f}",
@@ -228,120 +261,56 @@ def _rank_block(
     with_auc: bool,
     compiled: bool,
     item_block: int,
-) -> _Block:
+) -> _Found:
     """Rank the items for some rows of the holdout."""
     device = model.device
     users = holdout.users[rows].to(device)
     known_as = torch.full_like(users, -1) if holdout.strangers else users
     batch = UserBatch(known_as, holdout.history.rows(rows).to(device))
     seen = batch.history if masked is holdout.history else masked.rows(rows).to(device)
-    asked = _Asked(model, train, holdout.users[rows], batch, seen, holdout.target.rows(rows).to(device))
-    if holdout.candidates is None:
-        blocks = asked.blocks(item_block)
-    else:
-        blocks = [asked.candidates(holdout.candidates[rows].to(device))]
-    best, tied = _best(blocks, k, ties, users, compiled)
-    return best.items, best.relevant, tied, _auc(blocks) if with_auc else None
+    asked = Asked(model, train, holdout.users[rows], batch, seen, holdout.target.rows(rows).to(device))
+    candidates = None if holdout.candidates is None else holdout.candidates[rows].to(device)
+    if compiled:
+        items, tied = _compiled_lists(asked, candidates, item_block, BestSoFar(k, ties, users))
+        return _Found(items, asked.relevant.hold(items, model.n_items), tied, None)
+    blocks = asked.blocks(item_block) if candidates is None else [asked.candidates(candidates)]
+    best, tied = _best(blocks, k, ties, users)
+    return _Found(best.items, best.relevant, tied, _auc(blocks) if with_auc else None)
 
 
-@dataclass(frozen=True, eq=False)
-class _Scored:
-    """Some items of B users with their scores.
-
-    Shapes:
-        scores: (B, C) float32, -inf for what must not be listed.
-        items: (C,) or (B, C) int64, -1 for what is no item.
-        relevant: (B, C) bool.
-    """
-
-    scores: Tensor
-    items: Tensor
-    relevant: Tensor
-
-    def and_those_of(self, other: _Scored) -> _Scored:
-        """Return the items (B, C) of both."""
-        pairs = ((getattr(self, name), getattr(other, name)) for name in ("scores", "items", "relevant"))
-        return _Scored(*(torch.cat(pair, 1) for pair in pairs))
+def _compiled_lists(asked: Asked, candidates: Tensor | None, item_block: int, best: BestSoFar) -> tuple[Tensor, Tensor]:
+    """Return the best items (B, k) of those asked, and which are tied (B, k)."""
+    if candidates is not None:
+        among = asked.candidates(candidates)
+        best.see(among.scores, among.items, Histories.empty(len(candidates)))
+        return best.lists()
+    n_items = asked.model.n_items
+    for first in range(0, n_items, item_block):
+        last = min(first + item_block, n_items)
+        best.see(asked.scores(first, last), torch.arange(first, last), asked.hidden)
+    return best.lists()
 
 
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """B users to be asked: indices for messages, what the model is told, and rows of what to hide and to find."""
-
-    model: Model
-    train: Interactions
-    users: Tensor
-    batch: UserBatch
-    hidden: Histories
-    relevant: Histories
-
-    def blocks(self, item_block: int) -> list[_Scored] | _Ranges:
-        """Return all items, at once or ``item_block`` at a time."""
-        n_items = self.model.n_items
-        return [self.range(0, n_items)] if item_block >= n_items else _Ranges(self, item_block)
-
-    def range(self, first: int, last: int) -> _Scored:
-        """Return the items from ``first`` up to ``last``."""
-        model, shape = self.model, (len(self.batch), last - first)
-        scores = model.score(self.batch) if shape[1] == model.n_items else model.score_range(self.batch, first, last)
-        scores = _checked(scores, model, shape, self.users, self.train)
-        scores = scores.index_put(_places(self.hidden, first, last, model.n_items), scores.new_tensor(-torch.inf))
-        relevant = torch.zeros_like(scores, dtype=torch.bool)
-        relevant[_places(self.relevant, first, last, model.n_items)] = True
-        return _Scored(scores, torch.arange(first, last, device=scores.device), relevant)
-
-    def candidates(self, items: Tensor) -> _Scored:
-        """Return the candidates ``items`` (B, C), padded with -1."""
-        n_items = self.model.n_items
-        safe = items.clamp(min=0)
-        hidden = self.hidden.mask(n_items).gather(1, safe) | (items < 0)
-        scores = _checked(self.model.score(self.batch, safe), self.model, tuple(safe.shape), self.users, self.train)
-        return _Scored(scores.masked_fill(hidden, -torch.inf), items, self.relevant.mask(n_items).gather(1, safe))
-
-
-@dataclass(frozen=True, eq=False)
-class _Ranges:
-    """All items of some users, ``item_block`` at a time, scored anew each time that they are gone through."""
-
-    asked: _Asked
-    item_block: int
-
-    def __iter__(self) -> Iterator[_Scored]:
-        n_items = self.asked.model.n_items
-        for first in range(0, n_items, self.item_block):
-            yield self.asked.range(first, min(first + self.item_block, n_items))
-
-
-def _places(rows: Histories, first: int, last: int, n_items: int) -> tuple[Tensor, Tensor]:
-    """Return row and column (N,) of each entry that lies from ``first`` up to ``last`` of the items; ``first`` is 0."""
-    if (first, last) == (0, n_items):
-        return rows.row_of_each(), rows.items
-    inside = (rows.items >= first) & (rows.items < last)
-    return rows.row_of_each()[inside], rows.items[inside] - first
-
-
-def _best(
-    blocks: list[_Scored] | _Ranges, k: int, ties: TieOrder, users: Tensor, compiled: bool
-) -> tuple[_Scored, Tensor]:
+def _best(blocks: list[Scored] | Ranges, k: int, ties: TieOrder, users: Tensor) -> tuple[Scored, Tensor]:
     """Return the best ``k`` items (B, k) of ``users`` (B,) among all ``blocks``, and which are ``tied`` (B, k)."""
 
-    def some(scored: _Scored) -> _Scored:
+    def some(scored: Scored) -> Scored:
         # One more than is listed, to tell whether the last is tied.
-        return _cut(scored, k + 1, ties, users, compiled)[0]
+        return _cut(scored, k + 1, ties, users)[0]
 
     if isinstance(blocks, list):
         (whole,) = blocks
     else:
         whole = reduce(lambda held, found: some(held.and_those_of(found)), map(some, blocks))
-    return _cut(whole, k, ties, users, compiled)
+    return _cut(whole, k, ties, users)
 
 
-def _cut(scored: _Scored, k: int, ties: TieOrder, users: Tensor, compiled: bool) -> tuple[_Scored, Tensor]:
+def _cut(scored: Scored, k: int, ties: TieOrder, users: Tensor) -> tuple[Scored, Tensor]:
     """Return the best ``k`` items (B, k), best first and padded with -1, and which are ``tied`` (B, k)."""
-    best = top_k(scored.scores, k, ties, users, scored.items, compiled)
+    best = top_k(scored.scores, k, ties, users, scored.items)
     listed = best.columns >= 0
     columns = best.columns.clamp(min=0)
-    kept = _Scored(
+    kept = Scored(
         scored.scores.gather(1, columns).masked_fill(~listed, -torch.inf),
         torch.where(listed, items_at(scored.items, columns), -1),
         scored.relevant.gather(1, columns) & listed,
@@ -349,39 +318,7 @@ def _cut(scored: _Scored, k: int, ties: TieOrder, users: Tensor, compiled: bool)
     return kept, best.tied
 
 
-def _checked(scores: Tensor, model: Model, shape: tuple[int, ...], users: Tensor, train: Interactions) -> Tensor:
-    """Return ``scores``, or raise where they are not of ``shape``, not float32 or not finite.
-
-    Args:
-        scores: What the model gave.
-        model: Is named.
-        shape: (B, I) or (B, C).
-        users: (B,) indices of ``train``, -1 for an unknown user.
-        train: Gives the user's id.
-    """
-    name = type(model).__name__
-    if tuple(scores.shape) != shape:
-        raise ValueError(f"{name} gave scores of shape {tuple(scores.shape)}, expected {shape}.")
-    if scores.dtype != torch.float32:
-        raise ValueError(
-            f"{name} gave scores of type {scores.dtype}, expected torch.float32: rounding them would make different "
-            "scores equal. Let score() compute in float32."
-        )
-    # Minimum and maximum pass a NaN on: two numbers tell of all.
-    if scores.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(scores))).all()):
-        bad = ~torch.isfinite(scores)
-        concerned = torch.nonzero(bad.any(1)).flatten()
-        first = int(users[concerned[0]])
-        raise NonFiniteScoresError(
-            f"{name} gave {int(bad.sum()):,} scores that are NaN or infinite, for {len(concerned):,} of "
-            f"{len(scores):,} users in this block, first for "
-            f"{'an unknown user' if first < 0 else f'user {train.user_vocabulary.ids[first]!r}'}. "
-            "Its parameters are not finite: lower the learning rate, or clip the gradient."
-        )
-    return scores
-
-
-def _auc(blocks: list[_Scored] | _Ranges) -> Tensor:
+def _auc(blocks: list[Scored] | Ranges) -> Tensor:
     """Return the share of (relevant, irrelevant) pairs in the right order, ties one half, (B,) float64.
 
     Only what is ranked counts, that is scores above -inf; NaN where no pair is left.
@@ -403,7 +340,7 @@ def _auc(blocks: list[_Scored] | _Ranges) -> Tensor:
     return wins / (n_relevant * (n_ranked - n_relevant))
 
 
-def _relevant_scores(blocks: list[_Scored] | _Ranges) -> tuple[Tensor, Tensor, Tensor]:
+def _relevant_scores(blocks: list[Scored] | Ranges) -> tuple[Tensor, Tensor, Tensor]:
     """Return the scores of what is relevant and ranked, (B, R) padded with -inf, and how many are ranked and hidden."""
     rows, values, n_ranked, n_hidden = [], [], [], []
     for block in blocks:

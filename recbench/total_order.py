@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from recbench.data import Interactions
+from recbench.data import Histories, Interactions
 from recbench.randomness import derive
 
 SMALLEST_GROUP = 10
@@ -68,7 +68,7 @@ class TopK:
     tied: Tensor
 
 
-def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor, compiled: bool = False) -> TopK:
+def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) -> TopK:
     """Return the best ``k`` columns of each row by (score descending, the user's tie order).
 
     Args:
@@ -77,10 +77,7 @@ def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor, 
         ties: The order among equal scores.
         users: (B,) whose rows these are, -1 for an unknown user.
         items: (C,) or (B, C) int64, what the columns stand for, each item once in a row; -1 is padding.
-        compiled: Whether by a compiled loop, which gives the same; on the CPU.
     """
-    if compiled:
-        return _compiled_top_k(scores, k, ties, users, items)
     n_columns = scores.shape[1]
     found = min(k + 1, n_columns)
     values, columns = _largest(scores, found)
@@ -98,6 +95,57 @@ def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor, 
     tied = torch.zeros(len(scores), k, dtype=torch.bool, device=scores.device)
     tied[:, : equal.shape[1]] = equal
     return TopK(best, tied)
+
+
+class BestSoFar:
+    """The best ``k`` items of each row among all the scores that it is shown, by compiled loops on the CPU.
+
+    They are those that ``top_k`` gives of all scores at once. What must not be listed is not looked at, and no scores
+    are copied.
+    """
+
+    def __init__(self, k: int, ties: TieOrder, users: Tensor) -> None:
+        """Begin with nothing.
+
+        Args:
+            k: Length of the lists, at least 1.
+            ties: The order among equal scores.
+            users: (B,) whose rows these are, -1 for an unknown user.
+        """
+        # One more than is listed, to tell whether the last is tied.
+        self._keys, self._held = torch.empty(2, len(users), k + 1, dtype=torch.int64).numpy()
+        self._counts = np.zeros(len(users), np.int64)
+        self._order = (ties.place.numpy(), ties.start[users].numpy())
+        self._no_costs = np.zeros(len(users), np.int64)
+
+    def see(self, scores: Tensor, items: Tensor, hidden: Histories) -> None:
+        """Look at some scores.
+
+        Args:
+            scores: (B, C) float32; -inf marks what must not be listed.
+            items: (C,) or (B, C) int64, what the columns stand for, each item once in a row and in one call alone; -1
+                is padding, at -inf.
+            hidden: B rows of items that must not be listed either.
+        """
+        # These import numba, which takes a second and need not be there.
+        from recbench.kernels import top_k as loops
+        from recbench.kernels.compiling import dealt
+
+        of_columns = items[None] if items.dim() == 1 else items
+        tables = (scores.contiguous(), of_columns.contiguous(), hidden.offsets, hidden.items)
+        arrays = (*(table.numpy() for table in tables), *self._order, self._keys, self._held, self._counts)
+        dealt(lambda rows: loops.see(rows, *arrays), self._no_costs, torch.get_num_threads())
+
+    def lists(self) -> tuple[Tensor, Tensor]:
+        """Return the items (B, k), best first and padded with -1, and which are tied with the next (B, k); and end."""
+        from recbench.kernels import top_k as loops
+        from recbench.kernels.compiling import dealt
+
+        n_rows, room = self._keys.shape
+        items, tied = torch.empty(n_rows, room - 1, dtype=torch.int64), torch.empty(n_rows, room - 1, dtype=torch.bool)
+        arrays = (self._keys, self._held, self._counts, items.numpy(), tied.numpy())
+        dealt(lambda rows: loops.take(rows, *arrays), self._no_costs, torch.get_num_threads())
+        return items, tied
 
 
 def _largest(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:
@@ -121,21 +169,6 @@ def _largest(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:
     searched = torch.cat([inside, behind], 1)
     values, places = torch.topk(scores.gather(1, searched), n, dim=1)
     return values, searched.gather(1, places)
-
-
-def _compiled_top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) -> TopK:
-    """Return what ``top_k`` does."""
-    # These import numba, which takes a second and need not be there.
-    from recbench.kernels import top_k as loops
-    from recbench.kernels.compiling import dealt
-
-    columns = torch.empty(len(scores), k, dtype=torch.int64)
-    tied = torch.empty(len(scores), k, dtype=torch.bool)
-    shared = items[None] if items.dim() == 1 else items
-    tables = (scores.contiguous(), shared.contiguous(), ties.place, ties.start[users], columns, tied)
-    arrays = tuple(table.numpy() for table in tables)
-    dealt(lambda rows: loops.top_k(rows, *arrays), np.zeros(len(scores), np.int64), torch.get_num_threads())
-    return TopK(columns, tied)
 
 
 def _resolve(scores: Tensor, cut: Tensor, precedence: Tensor, found: int) -> Tensor:

@@ -88,7 +88,7 @@ class ItemKNN(Model):
         if options.centred:
             sums = weights.sum(1, keepdim=True)
             weights = torch.where(sums > 0, weights / sums, torch.zeros_like(weights))
-        weights = weights * counted[neighbours]
+        weights *= counted[neighbours]
         if options.centred:
             means = popularity.float() / self.n_users
             self.bias.copy_(counted * means - (weights * means[neighbours]).sum(1))
@@ -96,4 +96,6 @@ class ItemKNN(Model):
 
     def score(self, batch: UserBatch, items: Tensor | None = None) -> Tensor:
         """Return (B, I) or (B, C) scores; see ``Model.score``."""
-        return self.near(batch.history, items, self.compiled) + (self.bias if items is None else self.bias[items])
+        scores = self.near(batch.history, items, self.compiled)
+        scores += self.bias if items is None else self.bias[items]
+        return scores

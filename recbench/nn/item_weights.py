@@ -8,6 +8,8 @@ Shapes:
 
 from __future__ import annotations
 
+import numpy as np
+import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -82,8 +84,10 @@ class ItemNeighbours(nn.Module):
         """Return I rows: of which items each item is a neighbour, in ascending order, and with which weights not 0."""
         version = self.neighbours._version, self.weights._version
         if self._by_neighbour is None or self._by_neighbour[0] != version:
-            scored = torch.arange(self.n_items)[:, None].expand_as(self.neighbours)
-            felt = self.weights != 0
-            rows = Histories.from_pairs(self.neighbours[felt], scored[felt], self.n_items, self.weights[felt])
-            self._by_neighbour = version, rows
+            ends = np.arange(0, self.weights.numel() + 1, self.k)
+            entries = (self.weights.numpy().ravel(), self.neighbours.numpy().ravel(), ends)
+            columns = sp.csr_array(entries, shape=(self.n_items, self.n_items)).tocsc()
+            columns.eliminate_zeros()
+            offsets, scored = (torch.from_numpy(part.astype(np.int64)) for part in (columns.indptr, columns.indices))
+            self._by_neighbour = version, Histories(offsets, scored, torch.from_numpy(columns.data))
         return self._by_neighbour[1]

@@ -18,7 +18,8 @@ class PairTower(nn.Module):
     """A ReLU tower over the concatenation of a user's and an item's vector.
 
     Its first layer is computed for users and items apart and then added, which gives the same as over the
-    concatenation at a fraction of the cost where many items meet one user.
+    concatenation at a fraction of the cost where many items meet one user. Dropout draws anew for every pair, so that
+    in training a user's vector is taken once a pair where there is any.
 
     Source: He et al., Neural Collaborative Filtering, WWW 2017, equation 10.
     """
@@ -40,12 +41,14 @@ class PairTower(nn.Module):
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return (B, C, layers[-1]) of users (B, D) with items (B, C, D) or (C, D)."""
-        users = self.dropout(users)
-        items = self.dropout(items)
+        users = users[:, None, :]
+        if self.training and self.dropout.p > 0:
+            pairs = (users.shape[0], items.shape[-2], -1)
+            users, items = self.dropout(users.expand(pairs)), self.dropout(items.expand(pairs))
         first, *rest = self.linear
         assert isinstance(first, nn.Linear)
         user_weight, item_weight = first.weight.chunk(2, dim=1)
-        hidden = F.relu(F.linear(users, user_weight, first.bias)[:, None, :] + F.linear(items, item_weight))
+        hidden = F.relu(F.linear(users, user_weight, first.bias) + F.linear(items, item_weight))
         for layer in rest:
             hidden = F.relu(layer(self.dropout(hidden)))
         return hidden

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarking.quality import quality
+from recbench.__main__ import WAITING
 
 _WORKER = Path(__file__).with_name("worker.py")
 _LAST_LINES = 12
@@ -65,6 +66,8 @@ class Side:
         # Only what it cannot do without: a peer's own defaults for threads would differ.
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+        if system == "recbench":
+            environment |= WAITING  # As its command does.
         with self.errors.open("w") as errors:
             self.process = subprocess.Popen(
                 [python, _WORKER, system, data, str(threads)],

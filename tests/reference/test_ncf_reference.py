@@ -124,6 +124,23 @@ def test_first_values_of_the_layers(init, factor, of_output, train):
             assert float(biases.std()) == pytest.approx(bound / math.sqrt(3), rel=0.2)
 
 
+@pytest.mark.parametrize("name", ["mlp", "neumf"])
+def test_dropout_draws_anew_for_every_pair(name, train):
+    """With the items' half of the first layer at 0 only what is left of the user tells the pairs of a user apart."""
+    tower = models.build(name, train, 0, layers=(32, 4), dropout=0.5).tower
+    (layer,) = tower.linear
+    with torch.no_grad():
+        layer.weight[:, 16:] = 0
+        layer.bias.fill_(100)
+        vectors, items = torch.rand(3, 16) + 1, torch.rand(1000, 16)
+        torch.manual_seed(0)
+        dropped, whole = tower.train()(vectors, items), tower.eval()(vectors, items)
+    assert dropped.shape == whole.shape == (3, 1000, 4)
+    assert all(len(pairs.unique(dim=0)) > 900 for pairs in dropped)
+    assert all(len(pairs.unique(dim=0)) == 1 for pairs in whole)
+    torch.testing.assert_close(dropped.mean(1), whole.mean(1), atol=0.3, rtol=0)
+
+
 def test_neumf_starts_from_a_gmf_and_an_mlp(train):
     """Equation 13: the score at the start is alpha times the one's and (1 - alpha) times the other's."""
     left, right = randomised("gmf", train, dim=5), randomised("mlp", train, layers=(8, 6, 3))

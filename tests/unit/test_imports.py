@@ -29,7 +29,7 @@ LAYERS = (
     },
     {"data", "formats"},
     {"cleaning", "datasets", "splits", "models", "metrics", "negatives", "nn", "files"},
-    {"trainers", "compiled", "evaluation", "ranking", "total_order", "candidates", "leaks", "checkpoints"},
+    {"trainers", "compiled", "evaluation", "ranking", "scored", "total_order", "candidates", "leaks", "checkpoints"},
     {
         "configuration",
         "experiment",

@@ -38,6 +38,22 @@ def test_a_thread_that_nobody_waits_for_does_not_matter():
     assert "taken apart" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)]
+)
+def test_threads_that_wait_leave_the_cores_to_others(monkeypatch, given, expected):
+    """Unless somebody has said how they should wait; it is said before torch is imported."""
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    code = (
+        "import os, recbench.__main__ as process\n"
+        "process.main = lambda: print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules) or 0"
+    )
+    assert ended(code).stdout == f"{expected} False\n"
+
+
 def test_a_thread_comes_to_its_end():
     thread = "import threading, time\nthreading.Thread(target=lambda: (time.sleep(2), print('from a thread'))).start()"
     done = ended(f"{AT_EXIT}\n{thread}", "--version")

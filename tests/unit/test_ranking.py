@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbench import models
-from recbench.data import Interactions, UserBatch, Vocabulary
+from recbench.data import Histories, Interactions, UserBatch, Vocabulary
 from recbench.errors import NonFiniteScoresError
 from recbench.models.mf import MF
 from recbench.nn.products import PANEL
-from recbench.ranking import BYTES_A_SCORE, _auc, _Scored, best_items, rank
-from recbench.total_order import SMALLEST_GROUP, TieOrder, top_k
+from recbench.ranking import BYTES_A_SCORE, _auc, best_items, rank
+from recbench.scored import Scored
+from recbench.total_order import SMALLEST_GROUP, BestSoFar, TieOrder, items_at, top_k
 
 
 def random_order(n_users, n_items, seed=0):
@@ -39,6 +40,18 @@ def sorted_columns(scores, precedence):
     return sorted(listed, key=lambda column: (-scores[column], precedence[column]))
 
 
+def best_items_of(scores, k, ties, users, items, compiled):
+    """Return the best items (B, k) and which are tied (B, k); the compiled loop sees three blocks of columns."""
+    if not compiled:
+        best = top_k(scores, k, ties, users, items)
+        return torch.where(best.columns >= 0, items_at(items, best.columns.clamp(min=0)), -1), best.tied
+    best = BestSoFar(k, ties, users)
+    n_columns = scores.shape[1]
+    for columns in torch.arange(n_columns).tensor_split([n_columns // 5, n_columns // 2]):
+        best.see(scores[:, columns], items[..., columns], Histories.empty(len(users)))
+    return best.lists()
+
+
 # Top-k
 
 
@@ -52,14 +65,14 @@ def test_top_k_is_that_of_a_python_sort(n_values, k, compiled):
     n_users, n_items = 200, 40
     scores, ties = random_scores(n_users, n_items, n_values), random_order(n_users, n_items)
     users = torch.arange(n_users)
-    best = top_k(scores, k, ties, users, torch.arange(n_items), compiled)
+    items, tied = best_items_of(scores, k, ties, users, torch.arange(n_items), compiled)
     precedence = ties.precedence(users, torch.arange(n_items)).tolist()
     for row in range(n_users):
         order = sorted_columns(scores[row].tolist(), precedence[row])
         listed = order[:k]
-        assert best.columns[row].tolist() == listed + [-1] * (k - len(listed))
+        assert items[row].tolist() == listed + [-1] * (k - len(listed))
         equal = [bool(scores[row, one] == scores[row, next_]) for one, next_ in zip(order, order[1:])]
-        assert best.tied[row].tolist() == (equal + [False] * k)[:k]
+        assert tied[row].tolist() == (equal + [False] * k)[:k]
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
@@ -82,11 +95,11 @@ def test_top_k_of_candidates_breaks_ties_by_item_not_by_column(k, compiled):
     items = torch.rand(n_users, n_items, generator=generator).argsort(1)[:, :n_candidates]
     scores, ties = random_scores(n_users, n_candidates, 3), random_order(n_users, n_items)
     users = torch.arange(n_users)
-    best = top_k(scores, k, ties, users, items, compiled)
+    best, _ = best_items_of(scores, k, ties, users, items, compiled)
     precedence = ties.precedence(users, items).tolist()
     for row in range(n_users):
-        listed = sorted_columns(scores[row].tolist(), precedence[row])[:k]
-        assert best.columns[row].tolist() == listed + [-1] * (k - len(listed))
+        listed = items[row, sorted_columns(scores[row].tolist(), precedence[row])[:k]].tolist()
+        assert best[row].tolist() == listed + [-1] * (k - len(listed))
 
 
 def test_a_shorter_list_is_the_beginning_of_a_longer_one():
@@ -101,9 +114,10 @@ def test_a_shorter_list_is_the_beginning_of_a_longer_one():
 @COMPILED
 def test_both_zeros_are_equal_scores(compiled):
     ties = TieOrder(torch.tensor([2, 1, 0], dtype=torch.int32), torch.tensor([0, 0], dtype=torch.int32))
-    best = top_k(torch.tensor([[0.0, -0.0, 0.0]]), 2, ties, torch.tensor([0]), torch.arange(3), compiled)
-    assert best.columns.tolist() == [[2, 1]]
-    assert best.tied.tolist() == [[True, True]]
+    scores = torch.tensor([[0.0, -0.0, 0.0]])
+    items, tied = best_items_of(scores, 2, ties, torch.tensor([0]), torch.arange(3), compiled)
+    assert items.tolist() == [[2, 1]]
+    assert tied.tolist() == [[True, True]]
 
 
 @settings(max_examples=60, deadline=None)
@@ -118,9 +132,20 @@ def test_the_compiled_top_k_is_that_of_torch_whatever_ties_there_are(data):
     ties = random_order(n_rows, n_items, data.draw(st.integers(0, 9)))
     users = torch.arange(n_rows) - data.draw(st.integers(0, 1))
     k = data.draw(st.integers(1, 35))
-    plain, compiled = (top_k(scores, k, ties, users, torch.arange(n_items), each) for each in (False, True))
-    assert torch.equal(plain.columns, compiled.columns)
-    assert torch.equal(plain.tied, compiled.tied)
+    barred = [data.draw(st.lists(st.integers(0, n_items - 1), max_size=5)) for _ in range(n_rows)]
+    hidden = Histories.from_pairs(
+        torch.arange(n_rows).repeat_interleave(torch.tensor([len(row) for row in barred])),
+        torch.tensor([item for row in barred for item in row], dtype=torch.int64),
+        n_rows,
+    )
+    plain = top_k(scores.masked_fill(hidden.mask(n_items), -math.inf), k, ties, users, torch.arange(n_items))
+    best = BestSoFar(k, ties, users)
+    ends = sorted(data.draw(st.lists(st.integers(0, n_items), max_size=3)))
+    for items in torch.arange(n_items).tensor_split(ends):
+        best.see(scores[:, items], items, hidden)
+    items, tied = best.lists()
+    assert torch.equal(plain.columns, items)
+    assert torch.equal(plain.tied, tied)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -417,15 +442,12 @@ def in_ranges(n_values, n_users=150, n_items=60):
     return replace(problem, model=InRanges(problem.train, problem.model.scores))
 
 
-@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("k", [1, 5, 20, 65])
 @pytest.mark.parametrize("n_values", [1, 3, 30, 10_000])
-def test_the_block_of_items_changes_no_bit(monkeypatch, n_values, k, compiled):
+def test_the_block_of_items_changes_no_bit(monkeypatch, n_values, k):
     """Blocks of 7, 14, ... of 60 items, so that lists are longer than a block, and all that ties can be."""
     monkeypatch.setattr("recbench.ranking.PANEL", 7)
-    monkeypatch.setattr("recbench.ranking.WORTH_LOADING", 0)
     problem = in_ranges(n_values)
-    problem.model.backend = "auto" if compiled else "torch"
     free_for(monkeypatch, 150, None)
     whole = problem.rank(k, with_auc=True)
     assert problem.model.asked == [(150, 0, 60)] and whole.item_block == 60
@@ -437,6 +459,28 @@ def test_the_block_of_items_changes_no_bit(monkeypatch, n_values, k, compiled):
         assert found.item_block == item_block and found.user_block == whole.user_block
         ranges = [(150, first, min(first + item_block, 60)) for first in range(0, 60, item_block)]
         assert problem.model.asked == 3 * ranges, "once for the lists, twice for AUC"
+
+
+@pytest.mark.parametrize("k", [1, 5, 20, 65])
+@pytest.mark.parametrize("n_values", [1, 3, 30, 10_000])
+@pytest.mark.parametrize("free", [1, None])
+def test_the_compiled_loop_sees_a_panel_at_a_time(monkeypatch, n_values, k, free):
+    monkeypatch.setattr("recbench.ranking.PANEL", 7)
+    monkeypatch.setattr("recbench.ranking.WORTH_LOADING", 0)
+    problem = in_ranges(n_values)
+    free_for(monkeypatch, 150, free)
+    problem.model.backend = "auto"
+    found = problem.rank(k)
+    assert found.item_block == 7
+    assert problem.model.asked == [(150, first, min(first + 7, 60)) for first in range(0, 60, 7)]
+    problem.model.backend = "torch"
+    free_for(monkeypatch, 150, None)
+    whole = problem.rank(k)
+    assert whole.item_block == 60
+    for name in ("items", "hits", "tied"):
+        assert torch.equal(getattr(found, name), getattr(whole, name)), name
+    problem.model.backend = "auto"
+    assert problem.rank(k, with_auc=True).item_block == 60, "AUC needs all scores"
 
 
 @pytest.mark.parametrize("n_items", [1, 20, None])
@@ -455,6 +499,7 @@ def test_recommending_in_blocks_of_items_gives_the_same(monkeypatch, n_items):
 def test_the_block_of_items_is_told_where_it_is_not_all(monkeypatch, caplog):
     monkeypatch.setattr("recbench.ranking.PANEL", 7)
     problem = in_ranges(30)
+    problem.model.backend = "torch"
     with caplog.at_level("INFO"):
         free_for(monkeypatch, 150, 60)
         assert problem.rank(5).item_block == 60 and not caplog.messages
@@ -548,13 +593,13 @@ def test_auc_by_hand():
     scores = torch.tensor([[1.0, 2.0, 2.0, 3.0, -math.inf], [1.0, 1.0, 1.0, 1.0, 1.0]])
     relevant = torch.tensor([[False, True, False, True, True], [True, False, True, False, False]])
     # First user, item 1: beats item 0, ties item 2; item 3 beats both; item 4 is hidden.
-    assert _auc([_Scored(scores, torch.arange(5), relevant)]).tolist() == [(1 + 1 / 2 + 2) / 4, 1 / 2]
+    assert _auc([Scored(scores, torch.arange(5), relevant)]).tolist() == [(1 + 1 / 2 + 2) / 4, 1 / 2]
 
 
 def test_auc_is_not_defined_without_a_pair():
     scores = torch.tensor([[1.0, 2.0, -math.inf], [1.0, 2.0, -math.inf]])
     relevant = torch.tensor([[True, True, False], [False, False, True]])
-    assert _auc([_Scored(scores, torch.arange(3), relevant)]).isnan().all()
+    assert _auc([Scored(scores, torch.arange(3), relevant)]).isnan().all()
 
 
 @pytest.mark.parametrize("n_columns", [3, 5])
