@@ -253,7 +253,7 @@ class RunFolder:
 
     def _occupy(self, undo: ExitStack) -> None:
         """Make the folder and lock it; ``undo`` unlocks it."""
-        elsewhere = "choose another one with hydra.run.dir=FOLDER."
+        elsewhere = "choose another one (hydra.run.dir=FOLDER)."
         try:
             if not self._resume:
                 self.folder.mkdir(parents=True, exist_ok=True)

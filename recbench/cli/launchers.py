@@ -58,3 +58,6 @@ _THREADS: Mapping[str, Callable[[Mapping[str, Any], int], int | None]] = {
     "RayLauncher": _ray,
 }
 """By the class of the launcher; Hydra's own runs the jobs one after the other."""
+
+EXTRAS: Mapping[str, str] = {"joblib": "sweep", "submitit_local": "slurm", "submitit_slurm": "slurm"}
+"""Which extra brings the launcher of each name."""

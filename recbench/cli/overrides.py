@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigSource
 
 from recbench.cli import Mistakes
+from recbench.cli.launchers import EXTRAS
 from recbench.configuration import AUTO, PARTS
 from recbench.errors import ConfigError
 from recbench.options import did_you_mean
@@ -31,7 +32,8 @@ GROUPS = (*PARTS, "experiment", "sweep")
 MAX_JOBS = 100_000
 """Of a sweep: more could not even be listed in reasonable time and memory."""
 
-_HANGS_ON = {"model": ("model", "trainer", "negatives")}
+_LAUNCHER = "hydra/launcher"
+_HANGS_ON = {"model": ("model", "trainer", "negatives"), _LAUNCHER: ("hydra",)}
 
 
 class Overrides:
@@ -139,6 +141,8 @@ class Overrides:
         return mistakes
 
     def _no_such_choice(self, group: str, name: object, known: Sequence[str]) -> str:
+        if group == _LAUNCHER and name in EXTRAS:
+            return f"{group}={name}: is not installed; install it: pip install 'recbench[{EXTRAS[str(name)]}]'."
         kind = PARTS[group].kind if group in PARTS else group
         shown = [choice for choice in known if not choice.rpartition("/")[2].startswith("_")]
         if isinstance(name, str):

@@ -182,7 +182,8 @@ def _list(session: Hydra, tables: Mapping[str, Sequence[str]]) -> None:
         here = {"no": "has to be fetched", "needs none": "needs no files"}.get(where, f"at hand in the {where}")
         print(f"{table}: {published.title}")
         print(textwrap.fill(f"{len(names)} rows: {', '.join(names)}", **_INDENTED))
-        print(f"  needs {dataset} ({here}), and about {published.minutes:g} minutes on two cores")
+        minutes = f"{published.minutes:g} minute" + ("s" if published.minutes != 1 else "")
+        print(f"  needs {dataset} ({here}), and about {minutes} on two cores")
 
 
 def _rows_and_words(given: argparse.Namespace, known: Sequence[str]) -> tuple[list[str], list[str]]:

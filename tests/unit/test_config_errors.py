@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from recbench.cli.overrides import Overrides
+
 MODELS = (
     "content_cosine, ease, gmf, ials, item_knn, mf, mlp, neumf, p3alpha, popularity, pure_svd, random, rp3beta, slim, "
     "user_knn"
@@ -52,6 +54,18 @@ def test_a_name_that_does_not_exist(error_of):
     assert error_of("sweep=wide") == f"error: no sweep 'wide'. Known: auto, {MODELS}.\n"
     assert error_of("hydra/launcher=basik").startswith(
         "error: no hydra/launcher 'basik'. Did you mean 'basic'? Known: "
+    )
+
+
+@pytest.mark.parametrize(("name", "extra"), [("joblib", "sweep"), ("submitit_slurm", "slurm")])
+def test_a_launcher_that_is_not_installed(error_of, monkeypatch, name, extra):
+    """What is said of its options beside it is left out: without it nobody knows them."""
+    choices = Overrides.choices
+    monkeypatch.setattr(
+        Overrides, "choices", lambda self, group: ["basic"] if group == "hydra/launcher" else choices(self, group)
+    )
+    assert error_of("-m", "seed=0,1", f"hydra/launcher={name}", "hydra.launcher.n_jobs=2") == (
+        f"error: hydra/launcher={name}: is not installed; install it: pip install 'recbench[{extra}]'.\n"
     )
 
 

@@ -341,7 +341,7 @@ def test_a_folder_with_another_run_is_refused_and_stays(tmp_path, name):
     with pytest.raises(RunError) as error, RunFolder(tmp_path, MF, CPU):
         pass
     assert str(error.value) == (
-        f"the folder {tmp_path} already holds a run ({name}); choose another one with hydra.run.dir=FOLDER."
+        f"the folder {tmp_path} already holds a run ({name}); choose another one (hydra.run.dir=FOLDER)."
     )
     assert {path.name for path in tmp_path.iterdir()} - {".lock"} == {name}
     assert (tmp_path / name).read_text() == "of another run"
@@ -358,7 +358,7 @@ def test_a_folder_that_another_process_holds_is_refused(tmp_path):
     with FileLock(tmp_path / ".lock"), pytest.raises(RunError) as error, RunFolder(tmp_path, MF, CPU):
         pass
     assert str(error.value) == (
-        f"the folder {tmp_path} is in use by a run that is going on; choose another one with hydra.run.dir=FOLDER."
+        f"the folder {tmp_path} is in use by a run that is going on; choose another one (hydra.run.dir=FOLDER)."
     )
 
 
@@ -374,7 +374,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path):
     with pytest.raises(RunError) as error, RunFolder(tmp_path / "run", MF, CPU):
         pass
     assert str(error.value) == (
-        f"the folder {tmp_path / 'run'} cannot be used (File exists); choose another one with hydra.run.dir=FOLDER."
+        f"the folder {tmp_path / 'run'} cannot be used (File exists); choose another one (hydra.run.dir=FOLDER)."
     )
 
 
