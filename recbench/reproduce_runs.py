@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from recbench.resuming import RUN
 
 logger = logging.getLogger(__name__)
 
+MIRROR = "RECBENCH_MIRROR"
+
 # What chose the epoch may be the test part inside an experiment alone, so the experiment stays.
 _CIRCUMSTANCES = frozenset({"device", "threads", "backend", *ExperimentConfig.INDIFFERENT}) - {"experiment"}
 
@@ -23,10 +26,13 @@ _CIRCUMSTANCES = frozenset({"device", "threads", "backend", *ExperimentConfig.IN
 def row_config(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes a run one of a published row with its seed, of the plain values of a configuration.
 
-    Left out are the device, threads and backend, the data's place, and the folders of runs that it starts from.
+    Left out are the device, threads and backend, the data's place, that of the mirror, and the folders of runs that it
+    starts from.
     """
     same = {
-        part: dict(options) if isinstance(options, Mapping) else options
+        part: {name: _in_any_mirror(value) for name, value in options.items()}
+        if isinstance(options, Mapping)
+        else options
         for part, options in plain.items()
         if part not in _CIRCUMSTANCES
     }
@@ -35,6 +41,14 @@ def row_config(plain: Mapping[str, Any]) -> dict[str, Any]:
         part, _, key = option.partition(".")
         same[part][key] = None
     return same
+
+
+def _in_any_mirror(value: Any) -> Any:
+    """Return ``value``, or where it is a path into the mirror the path into any."""
+    mirror = os.environ.get(MIRROR, "").rstrip("/")
+    if mirror and isinstance(value, str) and value.startswith(f"{mirror}/"):
+        return f"{MIRROR}/{value.removeprefix(mirror).lstrip('/')}"
+    return value
 
 
 def row_identity(plain: Mapping[str, Any]) -> str:

@@ -275,6 +275,29 @@ def test_a_page_keeps_results_whose_runs_are_no_more(typed, monkeypatch):
     assert "- mf: not run: no run yet\n" in Path("page.md").read_text()
 
 
+def test_a_page_keeps_results_wherever_the_mirror_is(typed, monkeypatch):
+    tables = reproduce.published_tables
+    monkeypatch.setattr(reproduce, "published_tables", lambda session: {"mine": tables(session)["mine"]})
+    place = "dataset:\n  interactions: ${oc.env:RECBENCH_MIRROR,RECBENCH_MIRROR}/behaviour.csv\n"
+    row("top_pop", "popularity", place + 'published:\n  values: {ndcg@10: ".2"}\n')
+    mirror = Path("mirror").absolute()
+    mirror.mkdir()
+    Path("behaviour.csv").rename(mirror / "behaviour.csv")
+    monkeypatch.setenv("RECBENCH_MIRROR", str(mirror))
+    assert typed("mine").code == 0
+    typed("--page", "page.md")
+    page, record = Path("page.md").read_text(), Path("page.json").read_text()
+    assert "| top_pop | ndcg@10 | .2 | ." in page
+    assert '"RECBENCH_MIRROR/behaviour.csv"' in record and str(mirror) not in page + record
+    shutil.rmtree("outputs")
+    for elsewhere in (str(mirror.parent) + "/", None):
+        monkeypatch.delenv("RECBENCH_MIRROR")
+        if elsewhere:
+            monkeypatch.setenv("RECBENCH_MIRROR", elsewhere)
+        assert typed("--page", "page.md").code == 0
+        assert (Path("page.md").read_text(), Path("page.json").read_text()) == (page, record)
+
+
 def test_a_page_leaves_out_results_of_rows_that_are_no_more(typed, monkeypatch):
     tables = reproduce.published_tables
     monkeypatch.setattr(reproduce, "published_tables", lambda session: {"mine": tables(session)["mine"]})
