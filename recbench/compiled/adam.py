@@ -16,8 +16,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from recbench.kernels.compiling import compiled_as_written
 
 HORIZON = 256
 """Steps without a gradient that still move a row; 0.9 ** 256 is 2e-12, and ten times that are all later ones."""
@@ -74,7 +75,7 @@ def rates(lr: float, begun: int, n_steps: int) -> Rates:
     return Rates(begun, sizes.astype(np.float32), roots.astype(np.float32))
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@compiled_as_written
 def catch_up(table: Table, rows: NDArray[np.int64], now: int, rates: Rates) -> None:
     """Take the steps up to ``now`` that ``rows`` (n,) have missed; a row may stand there several times."""
     for row in rows:
@@ -97,7 +98,7 @@ def catch_up(table: Table, rows: NDArray[np.int64], now: int, rates: Rates) -> N
                 second[d] *= fade2
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@compiled_as_written
 def move(table: Table, rows: NDArray[np.int64], now: int, rates: Rates) -> None:
     """Take step ``now``, counted from 1, with the ``rows`` (n,) of a batch, which have taken all before it."""
     size, root = rates.sizes[now - 1 - rates.begun], rates.roots[now - 1 - rates.begun]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from recbench.compiled.adam import Rates, Table
 from recbench.compiled.towers import Network
 from recbench.data import Interactions
 from recbench.errors import DivergedError
+from recbench.kernels.compiling import compiled_as_written
 from recbench.models.gmf import GMF
 from recbench.models.mlp import MLP
 from recbench.models.neumf import NeuMF
@@ -164,7 +164,7 @@ class _Parts:
         return [*parts, self.output.weight, self.output.bias]
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@compiled_as_written
 def _adam_steps(
     users: NDArray[np.int64],
     items: NDArray[np.int64],
@@ -202,7 +202,7 @@ def _adam_steps(
     return total
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@compiled_as_written
 def _sgd_steps(
     users: NDArray[np.int64],
     items: NDArray[np.int64],
@@ -224,7 +224,7 @@ def _sgd_steps(
     return total
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@compiled_as_written
 def _descend(table: Table, rows: NDArray[np.int64], lr: np.float32) -> None:
     """Move ``rows`` against their slopes; a row that stands there twice has a slope of zero the second time."""
     for row in rows:

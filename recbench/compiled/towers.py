@@ -19,15 +19,13 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from recbench.compiled.adam import Table
+from recbench.kernels.compiling import compiled_as_written
 
 BCE, BPR = 0, 1
 """Losses, as in ``recbench.nn.losses``."""
-
-_compiled = njit(cache=True, error_model="numpy", fastmath={"contract"})
 
 
 class Network(NamedTuple):
@@ -55,7 +53,7 @@ def network(linear: int, tower: int, widths: tuple[int, ...], loss: int) -> Netw
     return Network(linear, np.array(widths, np.int64), np.cumsum([0, *sizes], dtype=np.int64), loss)
 
 
-@_compiled
+@compiled_as_written
 def gradients(
     users: NDArray[np.int64],
     items: NDArray[np.int64],
@@ -115,7 +113,7 @@ def gradients(
     return value
 
 
-@_compiled
+@compiled_as_written
 def _climb(
     of_users: NDArray[np.float32],
     of_items: NDArray[np.float32],
@@ -148,7 +146,7 @@ def _climb(
     return layers
 
 
-@_compiled
+@compiled_as_written
 def _descend(
     of_users: NDArray[np.float32],
     of_items: NDArray[np.float32],
@@ -186,7 +184,7 @@ def _descend(
     return at_users, np.dot(at_hidden, _matrix(theta, starts[1], widths[0], tower))
 
 
-@_compiled
+@compiled_as_written
 def _bce(scores: NDArray[np.float32], each: int, at_scores: NDArray[np.float32]) -> float:
     """Return the mean binary cross entropy of the pairs; ``at_scores`` takes its gradient."""
     total = 0.0
@@ -198,7 +196,7 @@ def _bce(scores: NDArray[np.float32], each: int, at_scores: NDArray[np.float32])
     return total / len(scores)
 
 
-@_compiled
+@compiled_as_written
 def _bpr(scores: NDArray[np.float32], each: int, at_scores: NDArray[np.float32]) -> float:
     """Return the mean of minus log-sigmoid of the differences; ``at_scores``, zero before, takes its gradient."""
     total = 0.0
@@ -214,13 +212,13 @@ def _bpr(scores: NDArray[np.float32], each: int, at_scores: NDArray[np.float32])
     return total / n_differences
 
 
-@_compiled
+@compiled_as_written
 def _matrix(numbers: NDArray[np.float32], begin: int, height: int, width: int) -> NDArray[np.float32]:
     """Return the matrix (height, width) that begins at ``begin`` in a row of numbers, as a view."""
     return numbers[begin : begin + height * width].reshape((height, width))
 
 
-@_compiled
+@compiled_as_written
 def _rows(table: NDArray[np.float32], rows: NDArray[np.int64], linear: int) -> NDArray[np.float32]:
     """Return the tower's vectors (n, T) of ``rows`` (n,)."""
     taken = np.empty((len(rows), table.shape[1] - linear), np.float32)
@@ -229,7 +227,7 @@ def _rows(table: NDArray[np.float32], rows: NDArray[np.int64], linear: int) -> N
     return taken
 
 
-@_compiled
+@compiled_as_written
 def _add_rows(values: NDArray[np.float32], rows: NDArray[np.int64], linear: int, slope: NDArray[np.float32]) -> None:
     """Add ``values`` (n, T) to the tower's part of ``slope`` at ``rows``."""
     for place in range(len(rows)):

@@ -32,11 +32,25 @@ _T = TypeVar("_T")
 
 def compiled(function: _F) -> _F:
     """Compile ``function`` when it is first called, and keep the code for other processes where a folder allows."""
+    return _kept(function, _OPTIONS)
+
+
+def compiled_as_written(function: _F) -> _F:
+    """Compile as ``compiled`` does, with each operation rounded as it stands there.
+
+    For functions that are called from other files: the process that compiles such a one has two copies of it, its own
+    and that in its caller, and another process, which finds the caller's code, has one. A product and a sum that are
+    joined in one copy and not in the other would give them other last bits.
+    """
+    return _kept(function, {"nogil": True, "error_model": "numpy"})
+
+
+def _kept(function: _F, options: dict[str, Any]) -> _F:
     try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
+        return numba.njit(cache=True, **options)(function)
     except RuntimeError as error:
         logger.warning("compiled anew in each process, since no folder for it can be written to (%s)", error)
-        return numba.njit(**_OPTIONS)(function)
+        return numba.njit(**options)(function)
 
 
 def inlined(function: _F) -> _F:
