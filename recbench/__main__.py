@@ -13,7 +13,7 @@ from recbench.cli import main
 WAITING = {"GOMP_SPINCOUNT": "2000"}
 """How often a thread of GNU's OpenMP, by which torch computes, looks for work before it sleeps.
 
-It looks 300,000 times where nothing is said, for over a millisecond: meanwhile no other loop, compiled or of another
+Where nothing is said it looks for some milliseconds: meanwhile no other loop, compiled or of another
 process, has its core. A step of training takes as long either way on an idle machine, and less than half as long on a
 busy one.
 """

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recbench.configuration import ExperimentConfig, identity_of, resolve
+from recbench.data.cache import MIRROR
 from recbench.errors import ConfigError
 from recbench.files import read_json
 from recbench.report import OLD_ATTEMPT, RESULT, read_run
@@ -16,8 +17,6 @@ from recbench.reproduce import Result
 from recbench.resuming import RUN
 
 logger = logging.getLogger(__name__)
-
-MIRROR = "RECBENCH_MIRROR"
 
 # What chose the epoch may be the test part inside an experiment alone, so the experiment stays.
 _CIRCUMSTANCES = frozenset({"device", "threads", "backend", *ExperimentConfig.INDIFFERENT}) - {"experiment"}

@@ -33,6 +33,9 @@ from recbench.paths import below
 
 logger = logging.getLogger(__name__)
 
+MIRROR = "RECBENCH_MIRROR"
+"""The variable that names the folder of local copies."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -73,7 +76,7 @@ def obtain(name: str, places: Sequence[Place], *, licence: str, homepage: str, p
     if found is not None:
         return found
     tried = []
-    mirror = os.environ.get("RECBENCH_MIRROR")
+    mirror = os.environ.get(MIRROR)
     if mirror:
         if not Path(mirror).is_dir():
             raise DataError(f"RECBENCH_MIRROR = {mirror!r}: is not a folder. Name one that holds {name}/, or unset it.")

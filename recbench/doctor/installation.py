@@ -18,7 +18,7 @@ from packaging.specifiers import SpecifierSet
 
 import recbench
 from recbench import datasets, plugins
-from recbench.data.cache import cache_path
+from recbench.data.cache import MIRROR, cache_path
 from recbench.doctor import Finding
 from recbench.resources import available_cores
 
@@ -191,7 +191,7 @@ def _writable(subject: str, there: Path, path: Path, remedy: str) -> Finding:
 def _mirror() -> Iterator[Finding]:
     if os.environ.get("RECBENCH_OFFLINE", "0") not in ("", "0"):
         yield Finding("note", "network", "RECBENCH_OFFLINE forbids it; data sets have to be at hand.")
-    mirror = os.environ.get("RECBENCH_MIRROR")
+    mirror = os.environ.get(MIRROR)
     if not mirror:
         return
     if not Path(mirror).is_dir():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from recbench import datasets
-from recbench.data.cache import data_set_folder
+from recbench.data.cache import MIRROR, data_set_folder
 from recbench.data.places import Place
 from recbench.datasets import Card
 from recbench.datasets.published import PublishedDataset
@@ -64,7 +64,7 @@ def at_hand(name: str, places: Sequence[Place]) -> tuple[AtHand, Place | None]:
     for place in places:
         if _has(home / place.key, place):
             return "cache", place
-    mirror = os.environ.get("RECBENCH_MIRROR")
+    mirror = os.environ.get(MIRROR)
     if mirror:
         held = Path(mirror) / name
         for place in places:

@@ -7,6 +7,7 @@ import torch
 
 from recbench import ConfigError, load, models, resolve, run, splits, trainers
 from recbench.data import Histories, Interactions, UserBatch
+from recbench.nn.item_weights import ItemNeighbours
 from recbench.nn.profiles import ProfileConfig, nearest_profiles
 
 OPTIONS = [
@@ -155,3 +156,15 @@ def test_a_loaded_run_scores_by_the_backend_that_it_was_made_with(tmp_path, back
     settings = {"backend": backend, "threads": 1, "tracking": {"tensorboard": False}}
     run(resolve({"model": "item_knn", "dataset": planted, **settings}).config, tmp_path / "run", progress=False)
     assert load(tmp_path / "run").model.compiled == (backend == "compiled")
+
+
+def test_of_which_items_each_is_a_neighbour_by_hand():
+    """Weights of 0 are left out; what is kept anew is told anew."""
+    near = ItemNeighbours(3, 2)
+    near.keep(torch.tensor([[1, 2], [2, 0], [0, 1]]), torch.tensor([[0.5, 0.25], [0.0, 1.0], [2.0, 4.0]]))
+    rows = near.by_neighbour()
+    assert rows.offsets.tolist() == [0, 2, 4, 5]
+    assert rows.items.tolist() == [1, 2, 0, 2, 0]
+    assert rows.values.tolist() == [1.0, 2.0, 0.5, 4.0, 0.25]
+    near.keep(near.neighbours.clone(), torch.zeros(3, 2))
+    assert near.by_neighbour().offsets.tolist() == [0, 0, 0, 0]
