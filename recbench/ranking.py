@@ -271,24 +271,27 @@ def _rank_block(
     asked = Asked(model, train, holdout.users[rows], batch, seen, holdout.target.rows(rows).to(device))
     candidates = None if holdout.candidates is None else holdout.candidates[rows].to(device)
     if compiled:
-        items, tied = _compiled_lists(asked, candidates, item_block, BestSoFar(k, ties, users))
-        return _Found(items, asked.relevant.hold(items, model.n_items), tied, None)
+        best_so_far = BestSoFar(k, ties, users)
+        _show(best_so_far, asked, candidates, item_block)
+        lists = best_so_far.lists(asked.relevant)
+        return _Found(lists.items, lists.hits, lists.tied, None)
     blocks = asked.blocks(item_block) if candidates is None else [asked.candidates(candidates)]
     best, tied = _best(blocks, k, ties, users)
     return _Found(best.items, best.relevant, tied, _auc(blocks) if with_auc else None)
 
 
-def _compiled_lists(asked: Asked, candidates: Tensor | None, item_block: int, best: BestSoFar) -> tuple[Tensor, Tensor]:
-    """Return the best items (B, k) of those asked, and which are tied (B, k)."""
+def _show(best: BestSoFar, asked: Asked, candidates: Tensor | None, item_block: int) -> None:
+    """Let ``best`` see all scores of the ``candidates`` (B, C), or of all items."""
     if candidates is not None:
         among = asked.candidates(candidates)
-        best.see(among.scores, among.items, Histories.empty(len(candidates)))
-        return best.lists()
+        best.see(among.scores, among.items)
+        return
     n_items = asked.model.n_items
     for first in range(0, n_items, item_block):
         last = min(first + item_block, n_items)
-        best.see(asked.scores(first, last), torch.arange(first, last), asked.hidden)
-    return best.lists()
+        scores = asked.given(first, last)
+        if not best.see(scores, torch.arange(first, last), asked.hidden):
+            asked.check_finite(scores)
 
 
 def _best(blocks: list[Scored] | Ranges, k: int, ties: TieOrder, users: Tensor) -> tuple[Scored, Tensor]:

@@ -49,15 +49,16 @@ class Asked:
         n_items = self.model.n_items
         return [self.range(0, n_items)] if item_block >= n_items else Ranges(self, item_block)
 
-    def scores(self, first: int, last: int) -> Tensor:
-        """Return what the model gives (B, last - first) for the items from ``first`` up to ``last``, hidden or not."""
+    def given(self, first: int, last: int) -> Tensor:
+        """Return what the model gives (B, last - first) for the items from ``first`` up to ``last``, finite or not."""
         model, shape = self.model, (len(self.batch), last - first)
         scores = model.score(self.batch) if shape[1] == model.n_items else model.score_range(self.batch, first, last)
-        return _checked(scores, model, shape, self.users, self.train)
+        return _formed(scores, model, shape)
 
     def range(self, first: int, last: int) -> Scored:
         """Return the items from ``first`` up to ``last``."""
-        scores, n_items = self.scores(first, last), self.model.n_items
+        scores, n_items = self.given(first, last), self.model.n_items
+        self.check_finite(scores)
         scores = scores.index_put(_places(self.hidden, first, last, n_items), scores.new_tensor(-torch.inf))
         relevant = torch.zeros_like(scores, dtype=torch.bool)
         relevant[_places(self.relevant, first, last, n_items)] = True
@@ -68,8 +69,24 @@ class Asked:
         n_items = self.model.n_items
         safe = items.clamp(min=0)
         hidden = self.hidden.mask(n_items).gather(1, safe) | (items < 0)
-        scores = _checked(self.model.score(self.batch, safe), self.model, tuple(safe.shape), self.users, self.train)
+        scores = _formed(self.model.score(self.batch, safe), self.model, tuple(safe.shape))
+        self.check_finite(scores)
         return Scored(scores.masked_fill(hidden, -torch.inf), items, self.relevant.mask(n_items).gather(1, safe))
+
+    def check_finite(self, scores: Tensor) -> None:
+        """Raise ``NonFiniteScoresError``, which names the first user concerned, unless ``scores`` (B, C) are finite."""
+        # Minimum and maximum pass a NaN on: two numbers tell of all.
+        if not scores.numel() or bool(torch.isfinite(torch.stack(torch.aminmax(scores))).all()):
+            return
+        bad = ~torch.isfinite(scores)
+        concerned = torch.nonzero(bad.any(1)).flatten()
+        first = int(self.users[concerned[0]])
+        raise NonFiniteScoresError(
+            f"{type(self.model).__name__} gave {int(bad.sum()):,} scores that are NaN or infinite, for "
+            f"{len(concerned):,} of {len(scores):,} users in this block, first for "
+            f"{'an unknown user' if first < 0 else f'user {self.train.user_vocabulary.ids[first]!r}'}. "
+            "Its parameters are not finite: lower the learning rate, or clip the gradient."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,16 +110,8 @@ def _places(rows: Histories, first: int, last: int, n_items: int) -> tuple[Tenso
     return rows.row_of_each()[inside], rows.items[inside] - first
 
 
-def _checked(scores: Tensor, model: Model, shape: tuple[int, ...], users: Tensor, train: Interactions) -> Tensor:
-    """Return ``scores``, or raise where they are not of ``shape``, not float32 or not finite.
-
-    Args:
-        scores: What the model gave.
-        model: Is named.
-        shape: (B, I) or (B, C).
-        users: (B,) indices of ``train``, -1 for an unknown user.
-        train: Gives the user's id.
-    """
+def _formed(scores: Tensor, model: Model, shape: tuple[int, ...]) -> Tensor:
+    """Return what ``model`` gave, or raise where it is not of ``shape`` or not float32."""
     name = type(model).__name__
     if tuple(scores.shape) != shape:
         raise ValueError(f"{name} gave scores of shape {tuple(scores.shape)}, expected {shape}.")
@@ -110,16 +119,5 @@ def _checked(scores: Tensor, model: Model, shape: tuple[int, ...], users: Tensor
         raise ValueError(
             f"{name} gave scores of type {scores.dtype}, expected torch.float32: rounding them would make different "
             "scores equal. Let score() compute in float32."
-        )
-    # Minimum and maximum pass a NaN on: two numbers tell of all.
-    if scores.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(scores))).all()):
-        bad = ~torch.isfinite(scores)
-        concerned = torch.nonzero(bad.any(1)).flatten()
-        first = int(users[concerned[0]])
-        raise NonFiniteScoresError(
-            f"{name} gave {int(bad.sum()):,} scores that are NaN or infinite, for {len(concerned):,} of "
-            f"{len(scores):,} users in this block, first for "
-            f"{'an unknown user' if first < 0 else f'user {train.user_vocabulary.ids[first]!r}'}. "
-            "Its parameters are not finite: lower the learning rate, or clip the gradient."
         )
     return scores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,11 +98,19 @@ def top_k(scores: Tensor, k: int, ties: TieOrder, users: Tensor, items: Tensor) 
     return TopK(best, tied)
 
 
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """The best K items of each row: ``items`` (B, K), -1 behind the end, and which are ``hits`` and ``tied`` (B, K)."""
+
+    items: Tensor
+    hits: Tensor
+    tied: Tensor
+
+
 class BestSoFar:
     """The best ``k`` items of each row among all the scores that it is shown, by compiled loops on the CPU.
 
-    They are those that ``top_k`` gives of all scores at once. What must not be listed is not looked at, and no scores
-    are copied.
+    They are those that ``top_k`` gives of all scores at once.
     """
 
     def __init__(self, k: int, ties: TieOrder, users: Tensor) -> None:
@@ -118,34 +127,43 @@ class BestSoFar:
         self._order = (ties.place.numpy(), ties.start[users].numpy())
         self._no_costs = np.zeros(len(users), np.int64)
 
-    def see(self, scores: Tensor, items: Tensor, hidden: Histories) -> None:
-        """Look at some scores.
+    def see(self, scores: Tensor, items: Tensor, hidden: Histories | None = None) -> bool:
+        """Look at some scores, and return whether all of them are finite.
 
         Args:
             scores: (B, C) float32; -inf marks what must not be listed.
             items: (C,) or (B, C) int64, what the columns stand for, each item once in a row and in one call alone; -1
                 is padding, at -inf.
-            hidden: B rows of items that must not be listed either.
+            hidden: B rows of items that must not be listed either; with them, the columns are as many items in a row.
         """
         # These import numba, which takes a second and need not be there.
         from recbench.kernels import top_k as loops
         from recbench.kernels.compiling import dealt
 
-        of_columns = items[None] if items.dim() == 1 else items
-        tables = (scores.contiguous(), of_columns.contiguous(), hidden.offsets, hidden.items)
-        arrays = (*(table.numpy() for table in tables), *self._order, self._keys, self._held, self._counts)
-        dealt(lambda rows: loops.see(rows, *arrays), self._no_costs, torch.get_num_threads())
+        of_columns = (items[None] if items.dim() == 1 else items).contiguous().numpy()
+        hidden = Histories.empty(len(scores)) if hidden is None else hidden
+        begin = int(of_columns.item(0)) if of_columns.size else 0
+        barred = (hidden.offsets.numpy(), hidden.items.numpy())
+        arrays: tuple[Any, ...] = (scores.contiguous().numpy(), of_columns, begin, *barred)
+        arrays = (*arrays, *self._order, self._keys, self._held, self._counts)
+        return all(dealt(lambda rows: loops.see(rows, *arrays), self._no_costs, torch.get_num_threads()))
 
-    def lists(self) -> tuple[Tensor, Tensor]:
-        """Return the items (B, k), best first and padded with -1, and which are tied with the next (B, k); and end."""
+    def lists(self, relevant: Histories) -> Lists:
+        """Return the lists, and end.
+
+        Args:
+            relevant: B rows of items that are hits.
+        """
         from recbench.kernels import top_k as loops
         from recbench.kernels.compiling import dealt
 
         n_rows, room = self._keys.shape
-        items, tied = torch.empty(n_rows, room - 1, dtype=torch.int64), torch.empty(n_rows, room - 1, dtype=torch.bool)
-        arrays = (self._keys, self._held, self._counts, items.numpy(), tied.numpy())
+        items = torch.empty(n_rows, room - 1, dtype=torch.int64)
+        hits, tied = torch.empty(2, n_rows, room - 1, dtype=torch.bool)
+        sought = (relevant.offsets.numpy(), relevant.items.numpy(), len(self._order[0]))
+        arrays = (self._keys, self._held, self._counts, *sought, items.numpy(), hits.numpy(), tied.numpy())
         dealt(lambda rows: loops.take(rows, *arrays), self._no_costs, torch.get_num_threads())
-        return items, tied
+        return Lists(items, hits, tied)
 
 
 def _largest(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:

@@ -80,13 +80,6 @@ class Histories:
         mask[self.row_of_each(), self.items] = True
         return mask
 
-    def hold(self, items: Tensor, n_items: int) -> Tensor:
-        """Return (R, C) bool: whether the row holds each of ``items`` (R, C), below ``n_items``; none holds -1."""
-        held = torch.sort(self.row_of_each() * n_items + self.items).values
-        held = torch.cat([held, held.new_full((1,), -1)])
-        wanted = torch.arange(len(self), device=items.device)[:, None] * n_items + items
-        return (held[torch.searchsorted(held[:-1], wanted)] == wanted) & (items >= 0)
-
     def to(self, device: torch.device | str) -> Histories:
         """Return the same rows on ``device``."""
         values = None if self.values is None else self.values.to(device)

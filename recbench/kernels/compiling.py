@@ -6,9 +6,13 @@ leave the old code of the other in use.
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 import numba
@@ -71,10 +75,40 @@ def dealt(work: Callable[[NDArray[np.int64]], _T], costs: NDArray[np.int64], thr
         threads: At least 1.
     """
     order = np.argsort(-costs, kind="stable")
-    if threads == 1:
-        return [work(order)]
-    with ThreadPoolExecutor(threads - 1) as pool:
-        others = [pool.submit(work, order[thread::threads]) for thread in range(1, threads)]
-        # This thread does its share: to start one more costs as much as a small block.
+    others: list[Future[_T]] = [Future() for _ in range(1, threads)]
+    for thread, other in enumerate(others, start=1):
+        _helpers(threads - 1).put((other, work, order[thread::threads]))
+    try:
+        # This thread does its share: to wake one more costs as much as a small block.
         own = work(order[::threads])
-        return [own, *(other.result() for other in others)]
+    finally:
+        wait(others)
+    return [own, *(other.result() for other in others)]
+
+
+@functools.cache
+def _helpers(n: int) -> SimpleQueue[Any]:
+    """Return the queue of ``n`` threads, which live as long as the process, and for which it does not wait.
+
+    To start a thread takes longer than many a block does.
+    """
+    tasks: SimpleQueue[Any] = SimpleQueue()
+    for _ in range(n):
+        threading.Thread(target=_help, args=(tasks,), daemon=True).start()
+    return tasks
+
+
+if hasattr(os, "register_at_fork"):
+    # A process made by a fork has none of the threads.
+    os.register_at_fork(after_in_child=_helpers.cache_clear)
+
+
+def _help(tasks: SimpleQueue[Any]) -> None:
+    while True:
+        result, work, rows = tasks.get()
+        try:
+            result.set_result(work(rows))
+        except BaseException as error:
+            result.set_exception(error)
+        # What it refers to may be large, and the next task may be long in coming.
+        del result, work, rows

@@ -195,6 +195,9 @@ def neumf(
 
 def evaluation(held: Held, *, seed: int, dim: int) -> tuple[float, None]:
     """Return seconds of recall and NDCG at 10 and 20 of all test users by vectors at random."""
+    # As after a training of this model, which by default loads the loops; less than 134 million scores alone would not.
+    import numba  # noqa: F401
+
     config = resolve({"dataset": {"name": "ml-100k"}, "model": {"name": "mf", "dim": dim, "biases": False}}).config
     with torch_settings(held.threads, _CPU):
         model = models.registry.make(config.model, held.split.train, seed)

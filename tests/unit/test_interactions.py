@@ -246,18 +246,6 @@ def test_mask_is_true_where_the_row_holds_the_item(lists):
 
 
 @SETTINGS
-@given(lists=RAGGED, data=st.data())
-def test_what_a_row_holds_is_told_of_each_item(lists, data):
-    """An item may stand in a row twice, in any order, and padding is held by no row."""
-    width = data.draw(st.integers(0, 4))
-    items = [data.draw(st.lists(st.integers(-1, 9), min_size=width, max_size=width)) for _ in lists]
-    asked = torch.tensor(items, dtype=torch.int64).view(len(lists), width)
-    assert ragged(lists).hold(asked, 10).tolist() == [
-        [item in row for item in of_row] for row, of_row in zip(lists, items)
-    ]
-
-
-@SETTINGS
 @given(pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), max_size=12))
 def test_pairs_are_grouped_and_keep_their_order(pairs):
     rows = torch.tensor([row for row, _ in pairs], dtype=torch.int64)

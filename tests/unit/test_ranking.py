@@ -48,8 +48,9 @@ def best_items_of(scores, k, ties, users, items, compiled):
     best = BestSoFar(k, ties, users)
     n_columns = scores.shape[1]
     for columns in torch.arange(n_columns).tensor_split([n_columns // 5, n_columns // 2]):
-        best.see(scores[:, columns], items[..., columns], Histories.empty(len(users)))
-    return best.lists()
+        best.see(scores[:, columns], items[..., columns])
+    lists = best.lists(Histories.empty(len(users)))
+    return lists.items, lists.tied
 
 
 # Top-k
@@ -120,32 +121,53 @@ def test_both_zeros_are_equal_scores(compiled):
     assert tied.tolist() == [[True, True]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_the_compiled_top_k_is_that_of_torch_whatever_ties_there_are(data):
-    """Few values, among them the largest, both zeros and hidden ones; more rows than threads, and unknown users."""
-    n_rows, n_items = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 30))
+    """Few values, among them the largest, both zeros and hidden ones; more rows than threads, and unknown users.
+
+    The loop compares 64 columns at a time: there are some less, as many, and up to five times as many.
+    """
+    n_rows, n_items = data.draw(st.integers(1, 6)), data.draw(st.sampled_from([1, 7, 30, 63, 64, 65, 128, 200, 330]))
     largest = torch.finfo(torch.float32).max
-    values = st.sampled_from([0.0, -0.0, 1.0, -1.0, 1.0 + 2**-23, 1e-45, -1e-45, largest, -largest, -math.inf])
-    size = n_rows * n_items
-    scores = torch.tensor(data.draw(st.lists(values, min_size=size, max_size=size))).view(n_rows, n_items)
+    values = torch.tensor([0.0, -0.0, 1.0, -1.0, 1.0 + 2**-23, 1e-45, -1e-45, largest, -largest, -math.inf])
+    values = torch.cat([values, torch.arange(2, data.draw(st.sampled_from([2, 50])))])
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 999)))
+    scores = values[torch.randint(len(values), (n_rows, n_items), generator=generator)]
     ties = random_order(n_rows, n_items, data.draw(st.integers(0, 9)))
     users = torch.arange(n_rows) - data.draw(st.integers(0, 1))
-    k = data.draw(st.integers(1, 35))
-    barred = [data.draw(st.lists(st.integers(0, n_items - 1), max_size=5)) for _ in range(n_rows)]
-    hidden = Histories.from_pairs(
-        torch.arange(n_rows).repeat_interleave(torch.tensor([len(row) for row in barred])),
-        torch.tensor([item for row in barred for item in row], dtype=torch.int64),
-        n_rows,
-    )
+    k = data.draw(st.one_of(st.integers(1, 35), st.sampled_from([62, 63, 64, 65, 100])))
+
+    def drawn():
+        rows = [data.draw(st.lists(st.integers(0, n_items - 1), max_size=5)) for _ in range(n_rows)]
+        of_each = torch.arange(n_rows).repeat_interleave(torch.tensor([len(row) for row in rows]))
+        items = torch.tensor([item for row in rows for item in row], dtype=torch.int64)
+        return Histories.from_pairs(of_each, items, n_rows)
+
+    hidden, relevant = drawn(), drawn()
     plain = top_k(scores.masked_fill(hidden.mask(n_items), -math.inf), k, ties, users, torch.arange(n_items))
     best = BestSoFar(k, ties, users)
     ends = sorted(data.draw(st.lists(st.integers(0, n_items), max_size=3)))
     for items in torch.arange(n_items).tensor_split(ends):
-        best.see(scores[:, items], items, hidden)
-    items, tied = best.lists()
-    assert torch.equal(plain.columns, items)
-    assert torch.equal(plain.tied, tied)
+        assert best.see(scores[:, items], items, hidden) == bool(scores[:, items].isfinite().all())
+    lists = best.lists(relevant)
+    assert torch.equal(plain.columns, lists.items)
+    assert torch.equal(plain.tied, lists.tied)
+    listed = lists.items >= 0
+    assert torch.equal(relevant.mask(n_items).gather(1, lists.items.clamp(min=0)) & listed, lists.hits)
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("column", [0, 63, 64, 127, 128, 129])
+def test_a_score_that_is_not_finite_is_noticed_wherever_it_stands(odd, column):
+    """In the first 64 columns, the second, and what remains; listed or hidden."""
+    scores = torch.zeros(3, 130)
+    scores[1, column] = odd
+    for barred in ([], [column]):
+        hidden = Histories.from_pairs(torch.ones(len(barred), dtype=torch.int64), torch.tensor(barred).long(), 3)
+        best = BestSoFar(2, random_order(3, 130), torch.arange(3))
+        assert not best.see(scores, torch.arange(130), hidden)
+        assert best.see(torch.zeros(3, 130), torch.arange(130), hidden)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
