@@ -79,7 +79,7 @@ class ItemKNN(Model):
 
     def fit(self, train: Interactions) -> None:
         """Find the neighbours of every item, some items at a time so that memory is bounded."""
-        options, taken = self.config, binary_matrix(train).T.tocsr()
+        options, taken = self.config, binary_matrix(train).T
         neighbours, weights = nearest_profiles(options, taken, self.near.k, self.compiled)
         popularity = torch.from_numpy(taken.sum(1))
         counted = torch.ones(self.n_items)

@@ -139,10 +139,10 @@ class UserKNN(Model):
         squares = torch.zeros(len(batch), dtype=torch.float64)
         squares.index_add_(0, history.row_of_each(), self.terms[history.items] ** 2)
         columns = (history.offsets, history.items, batch.users, weights, weights**2 * squares)
-        tables = (self.takers_offsets, self.takers.int(), self.terms**2, self.profiles, self.squares, self.places)
+        tables = (self.takers_offsets, self.takers, self.terms**2, self.profiles, self.squares)
         asking = Asking(*(column.numpy() for column in columns))
-        asked = Asked(*(table.numpy() for table in (*tables, self.places.argsort())))
-        users, near = nearest(self.config, asking, asked, self.k, alpha_of_asked=True)
+        asked = Asked(*(table.numpy() for table in tables))
+        users, near = nearest(self.config, asking, asked, self.places, self.k, alpha_of_asked=True)
         everybody = torch.arange(0, users.numel() + 1, self.k)
         return add_rows(
             Histories(everybody, users.flatten()),

@@ -26,14 +26,15 @@ _KINDS = {
 
 
 def nearest(
-    options: ProfileConfig, asking: Asking, asked: Asked, k: int, alpha_of_asked: bool = False
+    options: ProfileConfig, asking: Asking, asked: Asked, places: Tensor, k: int, alpha_of_asked: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Return the ``k`` nearest of each, (Q, K) int64, and the similarities, (Q, K) float64, nearest first.
 
     Args:
         options: How near they are.
         asking: Whose.
-        asked: Among whom.
+        asked: Among whom, in any numbering, which is that of ``asking.own`` and of the result.
+        places: (P,) from ``precedence``: who wins a tie.
         k: At most P.
         alpha_of_asked: Whether ``alpha`` goes with those who are asked, and not with those who ask.
     """
@@ -41,12 +42,20 @@ def nearest(
     if alpha_of_asked:
         alpha, beta = (1 - alpha, beta) if options.similarity == "asymmetric" else (beta, alpha)
     formula = Formula(_KINDS[options.similarity], alpha, beta, options.shrink)
+    order = places.argsort()
+    place, by_place = places.numpy(), order.numpy()
+    asking = asking._replace(own=np.where(asking.own >= 0, place[asking.own], -1))
+    asked = asked._replace(
+        profiles=place.astype(np.uint32)[asked.profiles],
+        weights=asked.weights[by_place],
+        squares=asked.squares[by_place],
+    )
     n_rows = len(asking.squares)
     indices, near = torch.empty(n_rows, k, dtype=torch.int64), torch.empty(n_rows, k, dtype=torch.float64)
     found = indices.numpy(), near.numpy()
     lengths = asking.offsets[1:] - asking.offsets[:-1]
     dealt(lambda rows: loops.nearest(rows, asking, asked, formula, *found), lengths, torch.get_num_threads())
-    return indices, near
+    return order[indices], near
 
 
 def add_rows(taken: Histories, weights: Tensor, table: Histories, values: Tensor, out: Tensor) -> Tensor:

@@ -21,10 +21,11 @@ _BLOCK_ENTRIES = 2**22  # of the dense matrix that are computed at a time
 
 def binary_matrix(train: Interactions) -> sp.csr_array:
     """Return (U, I) float64: 1 where the user has the item, however often, and nothing elsewhere."""
-    pairs = (train.users.numpy(), train.items.numpy())
-    matrix = sp.csr_array((np.ones(len(train)), pairs), shape=(train.n_users, train.n_items))
-    matrix.data[:] = 1.0
-    return matrix
+    pairs = (train.items.numpy(), train.users.numpy())
+    # Interactions come user by user: so the users of each item are in order already, and nothing has to be sorted.
+    by_item = sp.csr_array((np.ones(len(train)), pairs), shape=(train.n_items, train.n_users))
+    by_item.data[:] = 1.0
+    return by_item.T.tocsr()
 
 
 def fill_gram(train: Interactions, out: Tensor, compiled: bool = False) -> None:

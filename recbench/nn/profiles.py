@@ -183,7 +183,7 @@ def similarities(options: ProfileConfig, dots: Tensor, squares: Tensor, other_sq
 
 
 def nearest_profiles(
-    options: ProfileConfig, taken: sp.csr_array, k: int, compiled: bool = False
+    options: ProfileConfig, taken: sp.csr_array | sp.csc_array, k: int, compiled: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Return each profile's ``k`` nearest others, (P, K) int64, and the similarities, (P, K) float64, nearest first.
 
@@ -201,20 +201,20 @@ def nearest_profiles(
     weights = Weights(options, n_profiles, n_terms, taken.nnz)
     profiles = weights.of_profiles(lengths).numpy()
     terms = weights.of_terms(torch.from_numpy(taken.sum(0)).long()).numpy()
-    matrix = sp.csr_array(sp.diags_array(profiles) @ taken @ sp.diags_array(terms))
-    squares = torch.from_numpy((matrix**2).sum(1))
+    squares = torch.from_numpy(profiles**2 * (taken @ terms**2))
     places = precedence(lengths)
     if compiled:
         # Imports numba, which takes a second and need not be there.
         from recbench.kernels.neighbours import Asked, Asking
         from recbench.nn.compiled_neighbours import nearest
 
-        having = taken.T.tocsr()
-        offsets, held = taken.indptr.astype(np.int64), taken.indices.astype(np.int64)
-        begins, holders = having.indptr.astype(np.int64), having.indices.astype(np.uint32)
+        by_profile, by_term = taken.tocsr(), taken.tocsc()
+        offsets, held = by_profile.indptr.astype(np.int64), by_profile.indices.astype(np.int64)
+        begins, having = by_term.indptr.astype(np.int64), by_term.indices.astype(np.uint32)
         asking = Asking(offsets, held, np.arange(n_profiles), profiles, squares.numpy())
-        asked = Asked(begins, holders, terms**2, profiles, squares.numpy(), places.numpy(), places.argsort().numpy())
-        return nearest(options, asking, asked, k)
+        asked = Asked(begins, having, terms**2, profiles, squares.numpy())
+        return nearest(options, asking, asked, places, k)
+    matrix = sp.csr_array(sp.diags_array(profiles) @ taken @ sp.diags_array(terms))
     transposed = matrix.T.tocsr()
 
     def rows(part: slice) -> Tensor:
