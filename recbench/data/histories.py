@@ -24,10 +24,15 @@ class Histories:
 
     @classmethod
     def from_pairs(cls, rows: Tensor, items: Tensor, n_rows: int, values: Tensor | None = None) -> Histories:
-        """Group ``items`` (N,) by ``rows`` (N,), which lie in [0, n_rows); the order within a row is kept."""
-        order = torch.argsort(rows, stable=True)
+        """Group ``items`` (N,) by ``rows`` (N,), which lie in [0, n_rows); the order within a row is kept.
+
+        Items whose rows are in order already are not copied.
+        """
         offsets = torch.zeros(n_rows + 1, dtype=torch.int64, device=rows.device)
         torch.cumsum(torch.bincount(rows, minlength=n_rows), 0, out=offsets[1:])
+        if bool((rows[1:] >= rows[:-1]).all()):
+            return cls(offsets, items, values)
+        order = torch.argsort(rows, stable=True)
         return cls(offsets, items[order], None if values is None else values[order])
 
     @classmethod
@@ -63,9 +68,8 @@ class Histories:
         counts = torch.where(known, self.counts[safe], torch.zeros_like(index))
         offsets = torch.zeros(len(index) + 1, dtype=torch.int64, device=self.items.device)
         torch.cumsum(counts, 0, out=offsets[1:])
-        within = torch.arange(int(offsets[-1]), device=self.items.device)
-        within = within - torch.repeat_interleave(offsets[:-1], counts)
-        place = torch.repeat_interleave(self.offsets[:-1][safe], counts) + within
+        place = torch.arange(int(offsets[-1]), device=self.items.device)
+        place += torch.repeat_interleave(self.offsets[:-1][safe] - offsets[:-1], counts)
         return Histories(offsets, self.items[place], None if self.values is None else self.values[place])
 
     def distinct(self, n_items: int) -> Histories:

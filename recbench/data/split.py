@@ -68,24 +68,29 @@ class Split:
         digest = hashlib.sha256(interactions.fingerprint.encode() + parts.to(torch.int8).numpy().tobytes())
         trained, folded = parts == TRAIN, parts == FOLD_IN
         train = interactions.select(trained)
+        train = replace(train, features=interactions.features.fitted(train.users.unique(), train.items.unique()))
         strangers = counts[FOLD_IN] > 0
+
+        def holdout(part: int, known: Tensor) -> Holdout | None:
+            # What is known is mostly what is learnt from, and no second copy of that is made.
+            alike = torch.equal(known, trained)
+            return _holdout(interactions, train if alike else interactions.select(known), parts == part, strangers)
+
         return cls(
-            train=replace(train, features=interactions.features.fitted(train.users.unique(), train.items.unique())),
-            valid=_holdout(interactions, trained | folded, parts == VALID, strangers),
-            test=_holdout(interactions, (parts != TEST) & (parts != UNUSED), parts == TEST, strangers),
+            train=train,
+            valid=holdout(VALID, trained | folded) if counts[VALID] else None,
+            test=holdout(TEST, (parts != TEST) & (parts != UNUSED)) if counts[TEST] else None,
             fingerprint=digest.hexdigest(),
         )
 
 
-def _holdout(interactions: Interactions, known: Tensor, asked: Tensor, strangers: bool) -> Holdout | None:
-    if not bool(asked.any()):
-        return None
+def _holdout(interactions: Interactions, known: Interactions, asked: Tensor, strangers: bool) -> Holdout:
     wanted = interactions.select(asked)
     target = wanted.histories
     users = torch.nonzero(target.counts).flatten()
     return Holdout(
         users=users,
-        history=interactions.select(known).histories.rows(users),
+        history=known.histories.rows(users),
         target=target.rows(users),
         n_without_target=interactions.n_users - len(users),
         timestamps=wanted.timestamps,

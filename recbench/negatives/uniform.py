@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -40,18 +42,31 @@ class Uniform(Sampler):
                 f"user {user!r} has taken all {train.n_items:,} items, so there is no negative for them; "
                 "set negatives.reject_seen=false."
             )
+        self.train = train
         self.n_unseen = train.n_items - counts
         self.first = train.histories.offsets[:-1]
-        seen = SeenItems(train).keys
-        users = seen // train.n_items
-        place_within_user = torch.arange(len(seen)) - self.first[users]
-        self.keys = users * (train.n_items + 1) + seen % train.n_items - place_within_user
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """The sorted ``user * (n_items + 1) + seen[j] - j`` (N,), where the other tables are.
+
+        They are made when the first negative is drawn: compiled loops that draw their own need none.
+        """
+        keys = SeenItems(self.train).keys
+        counts = self.train.histories.counts
+        users = torch.repeat_interleave(torch.arange(len(counts)), counts)
+        # user * n_items + seen[j], and with it user; less the place of j among all, and the user's first place more.
+        keys += users
+        keys -= torch.arange(len(keys))
+        keys += self.train.histories.offsets[users]
+        return keys.to(self.first.device)
 
     def to(self, device: torch.device) -> Uniform:
         """Move the tables to ``device`` and return the sampler."""
         self.n_unseen = self.n_unseen.to(device)
         self.first = self.first.to(device)
-        self.keys = self.keys.to(device)
+        if "keys" in vars(self):
+            self.keys = self.keys.to(device)
         return self
 
     def sample(self, users: Tensor, positives: Tensor, generator: torch.Generator) -> Negatives:

@@ -46,6 +46,7 @@ def begin(data: Any, threads: int) -> Held:
         item_vocabulary=_named(data.n_items, "item"),
     )
     parts = np.repeat(np.array([TRAIN, TEST], np.int8), [len(data.users), len(data.test_users)])[order]
+    del users, items, order
     return Held(data.n_users, Split.from_parts(interactions, torch.from_numpy(parts)), threads)
 
 

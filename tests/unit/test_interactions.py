@@ -255,6 +255,12 @@ def test_pairs_are_grouped_and_keep_their_order(pairs):
     assert histories.values is None
 
 
+def test_items_whose_rows_are_in_order_are_not_copied():
+    rows, items = torch.tensor([0, 0, 2, 2, 2]), torch.tensor([4, 1, 3, 0, 4])
+    assert Histories.from_pairs(rows, items, 3).items.data_ptr() == items.data_ptr()
+    assert lists_of(Histories.from_pairs(rows, items, 4)) == [[4, 1], [], [3, 0, 4], []]
+
+
 # Split
 
 

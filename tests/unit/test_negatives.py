@@ -47,6 +47,17 @@ def test_uniform_draws_every_unseen_item_equally_often_and_no_other():
     assert int(counts.sum()) == 30_000
 
 
+def test_the_tables_of_uniform_are_made_when_they_are_needed_and_move_with_it():
+    """They go where the sampler has been moved to, whether it is moved before or after the first draw."""
+    data, users = interactions(), torch.tensor([0, 1, 2])
+    before, after = negatives.build("uniform", data, n_negatives=2), negatives.build("uniform", data, n_negatives=2)
+    assert "keys" not in vars(after)
+    after.to(torch.device("meta"))
+    before.sample(users, users, generator(0, "test"))
+    before.to(torch.device("meta"))
+    assert {before.keys.device.type, after.keys.device.type} == {"meta"}
+
+
 def test_uniform_without_rejection_draws_seen_items_at_their_share():
     data = interactions()
     sampler = negatives.build("uniform", data, n_negatives=1, reject_seen=False)
