@@ -12,6 +12,7 @@ from recbench import models, negatives, splits, trainers
 from recbench.data import Interactions
 from recbench.errors import ConfigError, DivergedError
 from recbench.negatives.uniform import Uniform, UniformConfig
+from recbench.nn.products import dot_products
 from recbench.randomness import generator
 from recbench.trainers.optimizers import Descent, Optimizer, RowwiseAdagrad, build_optimizer
 
@@ -452,3 +453,18 @@ def test_weight_decay_moves_all_rows_towards_zero():
 def test_a_dense_step_over_a_large_table_is_warned_of(caplog):
     build_optimizer("adam", nn.Sequential(nn.Embedding(2**20, 2)), 0.0)
     assert "trainer.optimizer=adam steps over all 1,048,576 rows of a table in each batch" in caplog.text
+
+
+# Products
+
+
+@pytest.mark.parametrize("n_candidates", [0, 1, 2, 5])
+def test_gradients_of_dot_products_are_those_by_differences(n_candidates):
+    """Of users, of each user's own items, of both, and once more of the gradients."""
+    numbers = torch.Generator().manual_seed(0)
+    users = torch.randn(3, 4, generator=numbers, dtype=torch.float64)
+    items = torch.randn(3, n_candidates, 4, generator=numbers, dtype=torch.float64)
+    for learnt in ((True, False), (False, True), (True, True)):
+        sides = [side.requires_grad_(wanted) for side, wanted in zip((users.clone(), items.clone()), learnt)]
+        assert torch.autograd.gradcheck(dot_products, sides)
+    assert torch.autograd.gradgradcheck(dot_products, sides)
