@@ -35,7 +35,7 @@ _GROWTH = f"""\
 
 ## Growth
 
-recbench alone, on generated data of ML-100K's shape and 1 to 32 times its users. Wanted: an exponent of time of at most
+recbench alone, on generated data of ML-100K's shape and 2 to 64 times its users. Wanted: an exponent of time of at most
 {EXPONENT_OF_TIME}, that is 2.1 times the time for twice the interactions, and memory of at most {MEMORY_OVER_RAW} times
 the raw interactions ({RAW_BYTES} bytes each, those of the test part among them) without the model's parameters. The
 exponent is the slope of log time over log interactions by least squares; beside it what it makes of a doubling, and the
