@@ -143,6 +143,7 @@ class BestSoFar:
         of_columns = (items[None] if items.dim() == 1 else items).contiguous().numpy()
         hidden = Histories.empty(len(scores)) if hidden is None else hidden
         begin = int(of_columns.item(0)) if of_columns.size else 0
+        assert not len(hidden.items) or not of_columns.size or of_columns.item(-1) - begin == scores.shape[1] - 1
         barred = (hidden.offsets.numpy(), hidden.items.numpy())
         arrays: tuple[Any, ...] = (scores.contiguous().numpy(), of_columns, begin, *barred)
         arrays = (*arrays, *self._order, self._keys, self._held, self._counts)

@@ -199,7 +199,7 @@ class Interactions:
             column = getattr(self, name)
             digest.update(f"\x1e{name}\x1e".encode())
             if column is not None:
-                digest.update(column.numpy())
+                digest.update(np.ascontiguousarray(column.numpy()).data)
         return digest.hexdigest()
 
 

@@ -1,7 +1,8 @@
 """How loops are compiled, kept and dealt to threads.
 
 Code is kept by the file that a loop stands in: loops that call one another stand in one file, or a change of one would
-leave the old code of the other in use.
+leave the old code of the other in use. Where they do not (``vectors``, and what is ``compiled_as_written``), the
+``__pycache__`` of those that call goes with each change of what they call.
 """
 
 from __future__ import annotations
@@ -70,18 +71,23 @@ def dealt(work: Callable[[NDArray[np.int64]], _T], costs: NDArray[np.int64], thr
     """Return what ``work`` makes of the rows that each of ``threads`` is dealt, the dearest first, in turn.
 
     Args:
-        work: Takes indices of rows; lets go of Python's lock, and no row's result depends on the other rows.
+        work: Takes indices of rows; lets go of Python's lock, deals nothing itself, and no row's result depends on the
+            other rows.
         costs: (R,) what each row costs, such as its length.
         threads: At least 1.
     """
     order = np.argsort(-costs, kind="stable")
-    others: list[Future[_T]] = [Future() for _ in range(1, threads)]
-    for thread, other in enumerate(others, start=1):
-        _helpers(threads - 1).put((other, work, order[thread::threads]))
+    others: list[Future[_T]] = []
     try:
+        for thread in range(1, threads):
+            other: Future[_T] = Future()
+            _helpers(threads - 1).put((other, work, order[thread::threads]))
+            others.append(other)
         # This thread does its share: to wake one more costs as much as a small block.
         own = work(order[::threads])
+        wait(others)
     finally:
+        # Also where somebody interrupts, while this thread works or waits: nobody else sees what is half done.
         wait(others)
     return [own, *(other.result() for other in others)]
 

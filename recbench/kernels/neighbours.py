@@ -55,9 +55,10 @@ class Asking(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """Profiles that are neighbours, numbered so that of two that are equally near the lower one is taken.
+    """Profiles that are neighbours.
 
-    Those that are near to many have low numbers best: the sooner the nearest are found, the less is done for the rest.
+    In the loops they are numbered so that of two that are equally near the lower one is taken. Those that are near to
+    many have low numbers best: the sooner the nearest are found, the less is done for the rest.
 
     Shapes:
         offsets: (T + 1,); profiles: term t is in profiles[offsets[t]:offsets[t + 1]], each of them once. They are

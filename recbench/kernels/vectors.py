@@ -14,6 +14,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core.base import BaseContext
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 AT_A_TIME = 64
@@ -21,13 +22,14 @@ AT_A_TIME = 64
 
 _BITS = ir.IntType(AT_A_TIME)
 
-# Its own types are those of the compiler that calls a function, not those of a loop in which it is called.
+# As numba types it, what is decorated takes the arguments of the compiler, and not those of the loop that calls it.
 _in_llvm: Callable[[Callable[..., Any]], Any] = intrinsic
 
 
 @_in_llvm
 def at_least(_: Any, numbers: types.Array, first: types.Integer, least: types.Float) -> Any:
     """Return which of ``numbers[first:first + 64]`` are at least ``least``; NaN is not."""
+    _refuse_strides(numbers)
 
     def code(context: BaseContext, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         some = _loaded(context, builder, signature.args[0], arguments[0], arguments[1])
@@ -42,6 +44,7 @@ def at_least(_: Any, numbers: types.Array, first: types.Integer, least: types.Fl
 @_in_llvm
 def not_finite(_: Any, numbers: types.Array, first: types.Integer) -> Any:
     """Return which of ``numbers[first:first + 64]`` are NaN or infinite."""
+    _refuse_strides(numbers)
 
     def code(context: BaseContext, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         some = _loaded(context, builder, signature.args[0], arguments[0], arguments[1])
@@ -54,6 +57,7 @@ def not_finite(_: Any, numbers: types.Array, first: types.Integer) -> Any:
 @_in_llvm
 def keep_larger(_: Any, kept: types.Array, numbers: types.Array, first: types.Integer) -> Any:
     """Put into ``kept`` (64,) each of ``numbers[first:first + 64]`` that is larger; NaN is not."""
+    _refuse_strides(kept, numbers)
 
     def code(context: BaseContext, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         place, size = _place(context, builder, signature.args[0], arguments[0], context.get_constant(types.intp, 0))
@@ -75,6 +79,12 @@ def lowest(_: Any, bits: types.Integer) -> Any:
     return types.int64(types.uint64), code
 
 
+def _refuse_strides(*arrays: types.Array) -> None:
+    """Refuse to compile for arrays whose numbers may not stand side by side."""
+    if any(array.layout != "C" for array in arrays):
+        raise TypingError("64 numbers are loaded at once: the array has to be contiguous.")
+
+
 def _loaded(context: BaseContext, builder: ir.IRBuilder, *of_array: Any) -> ir.Value:
     """Return 64 numbers of an array; see ``_place``."""
     place, size = _place(context, builder, *of_array)
@@ -94,6 +104,7 @@ def _place(
         first: Index.
     """
     data = context.make_array(numbers)(context, builder, value).data
-    size = context.get_abi_sizeof(context.get_data_type(numbers.dtype))
-    together = ir.VectorType(data.type.pointee, AT_A_TIME).as_pointer()
+    number = context.get_data_type(numbers.dtype)
+    size = context.get_abi_sizeof(number)
+    together = ir.VectorType(number, AT_A_TIME).as_pointer()
     return builder.bitcast(builder.gep(data, [first]), together), size

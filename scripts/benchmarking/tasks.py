@@ -139,7 +139,7 @@ TASKS = {
         {"recbole": {**_NEUMF, "epochs": 5, "batch_size": 8192}},
     ),
     "evaluation-1m": Task(
-        "full ranking of all items, Recall and NDCG",
+        "full ranking of all items, Recall and NDCG; loops loaded, as after a training",
         "ml-1m",
         "evaluation",
         "users a second",

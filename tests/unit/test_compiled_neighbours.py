@@ -54,6 +54,19 @@ def test_the_nearest_are_those_of_torch(options, k):
     torch.testing.assert_close(near, expected, rtol=1e-12, atol=0.0)
 
 
+@pytest.mark.parametrize("n_profiles", [63, 64, 65, 128, 200])
+def test_the_nearest_of_more_than_are_compared_at_a_time(n_profiles):
+    """They are compared 64 at a time, behind the first k; here with all k around that, and few terms, so many ties."""
+    matrix = sp.csr_array(taken(n_profiles, 9).double().numpy())
+    options = ProfileConfig(weighting="none")
+    for k in sorted({1, 62, 63, 64, 65, 127, 128, n_profiles - 1, n_profiles}):
+        if k <= n_profiles:
+            ours, near = nearest_profiles(options, matrix, k, compiled=True)
+            theirs, expected = nearest_profiles(options, matrix, k)
+            assert torch.equal(ours, theirs)
+            torch.testing.assert_close(near, expected, rtol=1e-12, atol=0.0)
+
+
 def test_the_nearest_of_three_by_hand():
     """Two share both terms, the third has one of them; the first has the lower index, and nobody is near to itself."""
     matrix = sp.csr_array(torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0]]).double().numpy())

@@ -255,6 +255,16 @@ def test_pairs_are_grouped_and_keep_their_order(pairs):
     assert histories.values is None
 
 
+def test_a_fingerprint_does_not_depend_on_how_columns_lie_in_memory():
+    pairs = torch.tensor([[0, 1], [0, 0], [1, 1]])
+    names = Vocabulary(["a", "b"], "user"), Vocabulary(["x", "y"], "item")
+    beside, apart = (
+        Interactions(pairs[:, 0].clone(), pairs[:, 1].clone(), *names),
+        Interactions(pairs[:, 0], pairs[:, 1], *names),
+    )
+    assert beside.fingerprint == apart.fingerprint
+
+
 def test_items_whose_rows_are_in_order_are_not_copied():
     rows, items = torch.tensor([0, 0, 2, 2, 2]), torch.tensor([4, 1, 3, 0, 4])
     assert Histories.from_pairs(rows, items, 3).items.data_ptr() == items.data_ptr()

@@ -3,18 +3,21 @@ from __future__ import annotations
 import math
 import multiprocessing
 import threading
+import time
+import weakref
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("numba")
-
-from recbench.kernels.compiling import compiled, dealt
+from recbench.kernels.compiling import dealt
 from recbench.kernels.vectors import AT_A_TIME, at_least, keep_larger, lowest, not_finite
 
-# What is compiled for the tests calls what it is about; the twins are plain loops.
+# What is compiled for the tests calls what it is about; the twins are plain loops. No code is kept: it would be used
+# after a change of what it calls, too.
+compiled = numba.njit(error_model="numpy", fastmath={"reassoc", "nsz", "arcp", "contract"})
 
 
 @compiled
@@ -57,6 +60,11 @@ def test_64_answers_are_those_of_a_plain_loop(data, seed, dtype):
     np.testing.assert_array_equal(kept, np.array(wanted, dtype))
 
 
+def test_numbers_that_do_not_stand_side_by_side_are_refused():
+    with pytest.raises(numba.TypingError, match="has to be contiguous"):
+        answers(np.zeros(200)[::2], 0, 0.0)
+
+
 @pytest.mark.parametrize("place", [0, 1, 31, 32, 63])
 def test_the_lowest_bit_is_found(place):
     assert place_of_lowest(np.uint64(1 << place)) == place
@@ -95,6 +103,33 @@ def test_threads_are_kept_and_keep_no_work():
     for _ in range(20):
         dealt(len, np.zeros(2, np.int64), 2)
     assert threading.active_count() == before
+
+    class Work:
+        def __call__(self, rows):
+            return len(rows)
+
+    work = Work()
+    gone = weakref.ref(work)
+    assert dealt(work, np.zeros(2, np.int64), 2) == [1, 1]
+    del work
+    deadline = time.monotonic() + 10
+    while gone() is not None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert gone() is None
+
+
+def test_work_has_ended_when_an_interrupt_is_raised():
+    ended = []
+
+    def work(rows):
+        if rows[0] == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.2)
+        ended.append(rows[0])
+
+    with pytest.raises(KeyboardInterrupt):
+        dealt(work, np.zeros(3, np.int64), 3)
+    assert sorted(ended) == [1, 2]
 
 
 def test_a_process_made_by_a_fork_has_threads_of_its_own():
