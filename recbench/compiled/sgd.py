@@ -191,7 +191,7 @@ def _pair(
     return bias, likelihood, far, np.float64(of_biases)
 
 
-@compiled
+@inlined
 def _example(
     user: int,
     chosen: NDArray[np.int32],

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recbench.kernels.compiling import LINE, Float32, compiled
+from recbench.kernels.compiling import LINE, Float32, compiled, inlined
 from recbench.kernels.lapack import Routine
 
 _CHUNK = 256
@@ -196,13 +196,13 @@ def approach(
     return gained
 
 
-@compiled
+@inlined
 def _weight(weights: NDArray[np.float32], entry: int) -> Float32:
     """Return a or b of an entry, 1 where none are given."""
     return weights[entry] if len(weights) else _ONE
 
 
-@compiled
+@inlined
 def _by_what_all_share(
     vector: NDArray[np.float32],
     own: Float32,

@@ -146,7 +146,7 @@ def _profile(key: np.int64) -> np.int64:
     return -key % _ABOVE
 
 
-@compiled
+@inlined
 def _similarities(
     formula: Formula,
     dots: NDArray[np.float64],

@@ -18,6 +18,7 @@ DATA = ("dataset=planted", "dataset.n_users=600", "dataset.n_items=400", "datase
         ("model=neumf", "trainer.epochs=2"),
         ("model=neumf", "trainer.epochs=2", "trainer.optimizer=sgd"),
         ("model=mf", "trainer.epochs=2", "trainer.optimizer=sgd", "trainer.batch_size=1"),
+        ("model=mf", "trainer.epochs=2", "trainer.optimizer=sgd", "trainer.batch_size=1", "negatives.n_negatives=1"),
         ("model=ials", "trainer.epochs=2", "model.solver=cg"),
         ("model=ials", "trainer.epochs=2", "model.solver=cholesky"),
         ("model=item_knn",),
