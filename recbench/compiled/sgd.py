@@ -126,6 +126,10 @@ def arrange(
     """
     row = np.empty(longest, np.int32)
     starts = np.empty(n_blocks + 1, np.int64)
+    # Which block, counted from ``first``, an item is in: a division costs as much as many a step.
+    block_of = np.empty(len(number), np.int32)
+    for item in range(len(number)):
+        block_of[item] = (_block(item, n_blocks, len(number)) - first) % n_blocks
     for user in users:
         begin, n = offsets[user], offsets[user + 1] - offsets[user]
         state = _stream(key, user, 0)
@@ -134,17 +138,13 @@ def arrange(
             other = _below(_mixed(state), k + 1)
             row[k] = row[other]
             row[other] = number[items[begin + k]]
-        if n_blocks == 1:
-            for k in range(n):
-                order[begin + k] = row[k]
-            continue
         starts[:] = 0
         for k in range(n):
-            starts[(_block(row[k], n_blocks, len(number)) - first) % n_blocks + 1] += 1
+            starts[block_of[row[k]] + 1] += 1
         for block in range(n_blocks):
             starts[block + 1] += starts[block]
         for k in range(n):
-            block = (_block(row[k], n_blocks, len(number)) - first) % n_blocks
+            block = block_of[row[k]]
             order[begin + starts[block]] = row[k]
             starts[block] += 1
 
