@@ -20,7 +20,7 @@ medians with the smallest and largest; quality is the mean over the repeats, eac
 error. The summary compares with the peer that the wanted ratio is against: its time over recbench's, and recbench's
 quality over its, in Recall@20 or NDCG@10, whichever is worse. A ratio is reached where quality is at most 1 % below,
 too. Times drift from machine to machine and hour to hour: the ratio is what counts. Memory is the most that the
-process had, its libraries and the data included.
+process had, its libraries and the data included; nothing stands there where it never had more than when it began.
 """
 
 
@@ -152,7 +152,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
             median, low, high = (f"{value:.4g}" for value in shown)
         qualities = [_quality(of["qualities"].get(metric)) for metric in ("recall@20", "ndcg@10")]
         again = {True: "yes", False: "no", None: ""}[of["repeats"]]
-        peak = f"{of['peak'] / 2**20:,.0f}" if of["peak"] else ""
+        peak = f"{of['peak'] / 2**20:,.0f}" if of["peak"] > of.get("start", 0) else ""
         text.append(
             f"| {system} | {median} ({low} to {high}) | {_median(of) / ours:.2f} | {' | '.join(qualities)} | {peak} | "
             f"{again} |"

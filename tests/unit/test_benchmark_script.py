@@ -374,3 +374,11 @@ def test_that_a_worker_died_is_no_traceback(script, typed, monkeypatch, tmp_path
     with pytest.raises(SystemExit) as told:
         typed("--task", "ease-1m", "--page", tmp_path / "performance.md")
     assert str(told.value) == "error: cornac ended with status 1"
+
+
+def test_no_memory_is_told_where_a_process_never_had_more_than_when_it_began(page):
+    found = {"seconds": [1.0], "qualities": {}, "repeats": None, "peak": 50 * 2**20}
+    systems = {"recbench": found | {"start": 20 * 2**20}, "peer": found | {"start": 50 * 2**20}}
+    ours, peer = page.lines({"unit": "an epoch", "users": None, "systems": systems})[2:]
+    assert ours.split("|")[6].strip() == "50"
+    assert peer.split("|")[6].strip() == ""
