@@ -23,10 +23,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from recbench.kernels.compiling import LINE, Float32, compiled, inlined
+from recbench.kernels.compiling import LINE, Float32, compiled, in_llvm, inlined
 
 BPR, BCE, BCE_SUM = 0, 1, 2
 CHUNK = 16
@@ -61,7 +60,7 @@ class Options(NamedTuple):
     reject_seen: bool
 
 
-@intrinsic
+@in_llvm
 def _prefetch(context: Any, rows: Any, row: Any, column: Any) -> Any:
     """Ask for the cache line of ``rows[row, column]``, which will be written to; changes nothing but the time."""
 
@@ -399,7 +398,7 @@ def train(
             for at in range(0, n_chosen, together):
                 for k in range(at + 2 * together, min(at + 3 * together, n_chosen)):
                     for line in range(n_lines):
-                        _prefetch(item_rows, chosen[k], LINE * line)  # type: ignore[call-arg]
+                        _prefetch(item_rows, chosen[k], LINE * line)
                 if paired and chosen[at] != chosen[at + 1]:
                     bias, likelihood, far, of_biases = _pair(
                         user,

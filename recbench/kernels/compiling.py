@@ -18,6 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numba
 import numpy as np
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,12 @@ LINE = 16
 
 Float32: TypeAlias = Any
 """One number, a float32; Python's own types have none."""
+
+in_llvm: Callable[[Callable[..., Any]], Any] = intrinsic
+"""Decorates what writes the compiler's own code.
+
+By numba's types it takes what the compiler hands over; a loop calls it with what stands in its signature.
+"""
 
 # All that fast maths allows but that no number is infinite or not a number: what diverges has to be seen.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "nsz", "arcp", "contract"}}
@@ -114,7 +121,7 @@ def _help(tasks: SimpleQueue[Any]) -> None:
         result, work, rows = tasks.get()
         try:
             result.set_result(work(rows))
-        except BaseException as error:
+        except BaseException as error:  # Whatever it is, it is raised where the work was dealt.
             result.set_exception(error)
         # What it refers to may be large, and the next task may be long in coming.
         del result, work, rows

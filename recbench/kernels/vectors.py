@@ -8,25 +8,22 @@ All take contiguous float32 or float64 arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core.base import BaseContext
 from numba.core.errors import TypingError
-from numba.extending import intrinsic
+
+from recbench.kernels.compiling import in_llvm
 
 AT_A_TIME = 64
 """Numbers asked at a time, of which the first is the lowest bit of an answer."""
 
 _BITS = ir.IntType(AT_A_TIME)
 
-# As numba types it, what is decorated takes the arguments of the compiler, and not those of the loop that calls it.
-_in_llvm: Callable[[Callable[..., Any]], Any] = intrinsic
 
-
-@_in_llvm
+@in_llvm
 def at_least(_: Any, numbers: types.Array, first: types.Integer, least: types.Float) -> Any:
     """Return which of ``numbers[first:first + 64]`` are at least ``least``; NaN is not."""
     _refuse_strides(numbers)
@@ -41,7 +38,7 @@ def at_least(_: Any, numbers: types.Array, first: types.Integer, least: types.Fl
     return types.uint64(numbers, types.intp, numbers.dtype), code
 
 
-@_in_llvm
+@in_llvm
 def not_finite(_: Any, numbers: types.Array, first: types.Integer) -> Any:
     """Return which of ``numbers[first:first + 64]`` are NaN or infinite."""
     _refuse_strides(numbers)
@@ -54,7 +51,7 @@ def not_finite(_: Any, numbers: types.Array, first: types.Integer) -> Any:
     return types.uint64(numbers, types.intp), code
 
 
-@_in_llvm
+@in_llvm
 def keep_larger(_: Any, kept: types.Array, numbers: types.Array, first: types.Integer) -> Any:
     """Put into ``kept`` (64,) each of ``numbers[first:first + 64]`` that is larger; NaN is not."""
     _refuse_strides(kept, numbers)
@@ -69,7 +66,7 @@ def keep_larger(_: Any, kept: types.Array, numbers: types.Array, first: types.In
     return types.void(kept, numbers, types.intp), code
 
 
-@_in_llvm
+@in_llvm
 def lowest(_: Any, bits: types.Integer) -> Any:
     """Return the place of the lowest bit that is set; one has to be."""
 

@@ -5,6 +5,7 @@ import multiprocessing
 import threading
 import time
 import weakref
+from concurrent.futures import wait
 
 import numba
 import numpy as np
@@ -95,6 +96,26 @@ def test_an_error_of_any_thread_is_raised_when_all_have_ended(bad):
         dealt(work, np.zeros(4, np.int64), 2)
     assert ended == [1 - bad]
     assert dealt(len, np.zeros(5, np.int64), 2) == [3, 2]
+
+
+def test_work_has_ended_when_an_interrupt_comes_while_others_are_waited_for(monkeypatch):
+    ended, waits = [], []
+
+    def waiting(others):
+        waits.append(len(others))
+        if len(waits) == 1:
+            raise KeyboardInterrupt
+        wait(others)
+
+    def work(rows):
+        if rows[0] != 0:
+            time.sleep(0.2)
+            ended.append(rows[0])
+
+    monkeypatch.setattr("recbench.kernels.compiling.wait", waiting)
+    with pytest.raises(KeyboardInterrupt):
+        dealt(work, np.zeros(2, np.int64), 2)
+    assert ended == [1]
 
 
 def test_threads_are_kept_and_keep_no_work():
