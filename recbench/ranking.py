@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
@@ -13,24 +12,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from recbench import kernels
+from recbench.blocks import Block, Blocks, item_block
 from recbench.data import Histories, Holdout, Interactions, Ranking, UserBatch
-from recbench.errors import ScoringMemoryError
 from recbench.models import Model
-from recbench.nn.products import PANEL
-from recbench.resources import free_memory_bytes, is_out_of_memory
+from recbench.resources import is_out_of_memory
 from recbench.scored import Asked, Ranges, Scored
 from recbench.total_order import BestSoFar, TieOrder, items_at, top_k
-
-logger = logging.getLogger(__name__)
-
-SMALLEST_HALVED_BLOCK = 64
-"""Users below which no block is halved: products of few rows take other paths, which may change a score's last bits."""
-
-BYTES_A_SCORE = 64
-"""What ranking takes for each pair of user and item at its peak, where many scores are equal or AUC is asked for."""
-
-SHARE_OF_FREE_MEMORY = 0.5
-"""What ranking may take of the memory that is free; other jobs of the machine want some too."""
 
 WORTH_LOADING = 2**27
 """Scores that take about as long to rank as numba takes to load: with fewer it is used only if it is there already."""
@@ -73,29 +60,32 @@ def rank(
     ties = TieOrder.of(train, tie_seed).to(device)
     was_training = model.training
     model.eval()
-    done, n_users = 0, len(holdout.users)
+    n_users = len(holdout.users)
     found = _Found.empty(n_users, k, with_auc, device)
     # All scores of a user are needed for AUC at the same time anyway.
     compiled = model.compiled and not with_auc and (kernels.loaded() or n_users * model.n_items >= WORTH_LOADING)
-    disable = None if progress else True
-    item_block = model.n_items
-    if holdout.candidates is None and model.in_ranges:
+    in_ranges = model.in_ranges and holdout.candidates is None
+    threads, n_items = 1, model.n_items
+    if in_ranges:
+        if compiled and (torch.get_num_threads() - 1) * user_block < n_users:
+            # Each thread ranks users of its own, and none waits for the others after each short product.
+            threads = torch.get_num_threads()
         # A compiled loop reads scores while they are in the processor's cache.
-        item_block = _item_block(model, min(user_block, n_users), PANEL if compiled else model.n_items)
+        n_items = item_block(model, threads * min(user_block, n_users), one_panel=compiled)
+    blocks = Blocks(model, n_users, user_block, n_items, narrows=in_ranges)
+
+    def rank_block(block: Block) -> bool:
+        with torch.no_grad():
+            some = _block_that_fits(
+                model, holdout, train, masked, ties, block.users, k, with_auc, compiled, block.n_items
+            )
+        if some is not None:
+            found.put(block.users, some)
+        return some is not None
+
     try:
-        with torch.no_grad(), tqdm(total=n_users, desc=progress, disable=disable, delay=1, leave=False) as bar:
-            while done < n_users:
-                rows = slice(done, min(done + user_block, n_users))
-                block = _block_that_fits(model, holdout, train, masked, ties, rows, k, with_auc, compiled, item_block)
-                if block is None and model.in_ranges and item_block > PANEL and holdout.candidates is None:
-                    item_block = _narrower(item_block, model)
-                    continue
-                if block is None:
-                    user_block = _halved(min(user_block, n_users), model)
-                    continue
-                found.put(rows, block)
-                bar.update(rows.stop - done)
-                done = rows.stop
+        with tqdm(total=n_users, desc=progress, disable=None if progress else True, delay=1, leave=False) as bar:
+            blocks.each(rank_block, threads, bar.update)
     finally:
         model.train(was_training)
     return Ranking(
@@ -107,8 +97,8 @@ def rank(
         popularity=train.popularity,
         n_train_users=train.n_users,
         auc=None if found.auc is None else found.auc.cpu(),
-        user_block=user_block,
-        item_block=item_block if holdout.candidates is None else None,
+        user_block=blocks.user_block,
+        item_block=blocks.item_block if holdout.candidates is None else None,
     )
 
 
@@ -144,12 +134,12 @@ def best_items(
     Raises:
         NonFiniteScoresError: A score is NaN or infinite.
     """
-    item_block = _item_block(model, min(user_block, len(users)), model.n_items) if model.in_ranges else model.n_items
+    n_items = item_block(model, min(user_block, len(users))) if model.in_ranges else model.n_items
     for start in range(0, len(users), user_block):
         rows = torch.arange(start, min(start + user_block, len(users)))
         batch = UserBatch(users[rows], known.rows(rows)).to(model.device)
         asked = Asked(model, train, users[rows], batch, batch.history, Histories.empty(len(rows)))
-        best, _ = _best(asked.blocks(item_block), k, ties, users[rows])
+        best, _ = _best(asked.blocks(n_items), k, ties, users[rows])
         yield Best(rows, best.items, best.scores)
 
 
@@ -196,58 +186,6 @@ def _block_that_fits(model: Model, *of_block: Any) -> _Found | None:
         if not is_out_of_memory(error):
             raise
     return None
-
-
-def _item_block(model: Model, n_users: int, wanted: int) -> int:
-    """Return how many items to score at a time for ``n_users``: ``wanted``, or as many panels as free memory allows."""
-    wanted = min(wanted, model.n_items)
-    free = free_memory_bytes(model.device)
-    if free is None:
-        return wanted
-    fitting = int(SHARE_OF_FREE_MEMORY * free) // (BYTES_A_SCORE * max(1, n_users))
-    item_block = max(1, fitting // PANEL) * PANEL
-    if fitting >= wanted or item_block >= wanted:
-        return wanted
-    logger.info(
-        "%s MB of memory are free: %s of %s items are ranked at a time for %s users.",
-        f"{free / 1e6:,.0f}",
-        f"{item_block:,}",
-        f"{model.n_items:,}",
-        f"{n_users:,}",
-    )
-    return item_block
-
-
-def _narrower(item_block: int, model: Model) -> int:
-    """Return the next smaller block of items, which changes no result."""
-    narrower = max(1, item_block // 2 // PANEL) * PANEL
-    logger.info(
-        "the memory does not suffice to rank %s items at a time; going on with %s of %s.",
-        f"{item_block:,}",
-        f"{narrower:,}",
-        f"{model.n_items:,}",
-    )
-    return narrower
-
-
-def _halved(user_block: int, model: Model) -> int:
-    """Return the next smaller block, or raise where there is none."""
-    if user_block <= SMALLEST_HALVED_BLOCK:
-        raise ScoringMemoryError(
-            f"{type(model).__name__}: the memory does not suffice to rank {model.n_items:,} items for {user_block} "
-            f"users at a time ({4 * user_block * model.n_items / 1e6:,.1f} MB of scores, several times), and no fewer "
-            "are tried. Free memory, or lower what the model itself takes."
-        )
-    smaller = max(SMALLEST_HALVED_BLOCK, user_block // 2)
-    logger.warning(
-        "the memory does not suffice to rank %s items for %s users at a time; going on with %s. "
-        "To start so: evaluation.user_block=%s.",
-        f"{model.n_items:,}",
-        f"{user_block:,}",
-        f"{smaller:,}",
-        smaller,
-    )
-    return smaller
 
 
 def _rank_block(

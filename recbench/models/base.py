@@ -93,7 +93,7 @@ class Model(nn.Module, ABC):
         """Return the scores (B, last - first) of the items from ``first`` up to ``last``.
 
         They are the columns that ``score(batch)`` has for these items, to the last bit where ``first`` is a multiple of
-        ``PANEL`` and ``last`` is one too or the end.
+        ``PANEL`` and ``last`` is one too or the end. Several threads may ask at a time, each for users of its own.
         """
         raise NotImplementedError(f"{type(self).__name__} scores all items at once.")
 

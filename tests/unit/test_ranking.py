@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbench import models
+from recbench.blocks import BYTES_A_SCORE
 from recbench.data import Histories, Interactions, UserBatch, Vocabulary
 from recbench.errors import NonFiniteScoresError
 from recbench.models.mf import MF
 from recbench.nn.products import PANEL
-from recbench.ranking import BYTES_A_SCORE, _auc, best_items, rank
+from recbench.ranking import _auc, best_items, rank
 from recbench.scored import Scored
 from recbench.total_order import SMALLEST_GROUP, BestSoFar, TieOrder, items_at, top_k
 
@@ -258,7 +261,8 @@ def random_problem(n_users=150, n_items=60, n_values=30, seed=0):
 
 def assert_same_lists(one, other, order=slice(None)):
     """Check that ``one`` has the lists of ``other``, its users put into ``order``."""
-    for name in ("items", "hits", "tied", "n_relevant", "auc"):
+    assert (one.auc is None) == (other.auc is None)
+    for name in ("items", "hits", "tied", "n_relevant", *([] if one.auc is None else ["auc"])):
         expected = getattr(other, name)[order]
         torch.testing.assert_close(getattr(one, name), expected, rtol=0, atol=0, equal_nan=True)
 
@@ -456,7 +460,7 @@ class InRanges(GivenScores):
 def free_for(monkeypatch, n_users, n_items):
     """Let so much memory be free that this many pairs can be ranked at a time."""
     free = None if n_items is None else 2 * n_users * n_items * BYTES_A_SCORE
-    monkeypatch.setattr("recbench.ranking.free_memory_bytes", lambda device: free)
+    monkeypatch.setattr("recbench.blocks.free_memory_bytes", lambda device: free)
 
 
 def in_ranges(n_values, n_users=150, n_items=60):
@@ -468,7 +472,7 @@ def in_ranges(n_values, n_users=150, n_items=60):
 @pytest.mark.parametrize("n_values", [1, 3, 30, 10_000])
 def test_the_block_of_items_changes_no_bit(monkeypatch, n_values, k):
     """Blocks of 7, 14, ... of 60 items, so that lists are longer than a block, and all that ties can be."""
-    monkeypatch.setattr("recbench.ranking.PANEL", 7)
+    monkeypatch.setattr("recbench.blocks.PANEL", 7)
     problem = in_ranges(n_values)
     free_for(monkeypatch, 150, None)
     whole = problem.rank(k, with_auc=True)
@@ -487,7 +491,7 @@ def test_the_block_of_items_changes_no_bit(monkeypatch, n_values, k):
 @pytest.mark.parametrize("n_values", [1, 3, 30, 10_000])
 @pytest.mark.parametrize("free", [1, None])
 def test_the_compiled_loop_sees_a_panel_at_a_time(monkeypatch, n_values, k, free):
-    monkeypatch.setattr("recbench.ranking.PANEL", 7)
+    monkeypatch.setattr("recbench.blocks.PANEL", 7)
     monkeypatch.setattr("recbench.ranking.WORTH_LOADING", 0)
     problem = in_ranges(n_values)
     free_for(monkeypatch, 150, free)
@@ -499,15 +503,14 @@ def test_the_compiled_loop_sees_a_panel_at_a_time(monkeypatch, n_values, k, free
     free_for(monkeypatch, 150, None)
     whole = problem.rank(k)
     assert whole.item_block == 60
-    for name in ("items", "hits", "tied"):
-        assert torch.equal(getattr(found, name), getattr(whole, name)), name
+    assert_same_lists(found, whole)
     problem.model.backend = "auto"
     assert problem.rank(k, with_auc=True).item_block == 60, "AUC needs all scores"
 
 
 @pytest.mark.parametrize("n_items", [1, 20, None])
 def test_recommending_in_blocks_of_items_gives_the_same(monkeypatch, n_items):
-    monkeypatch.setattr("recbench.ranking.PANEL", 7)
+    monkeypatch.setattr("recbench.blocks.PANEL", 7)
     problem = in_ranges(3)
     ties, holdout = TieOrder.of(problem.train), problem.holdout
     free_for(monkeypatch, 64, n_items)
@@ -519,7 +522,7 @@ def test_recommending_in_blocks_of_items_gives_the_same(monkeypatch, n_items):
 
 
 def test_the_block_of_items_is_told_where_it_is_not_all(monkeypatch, caplog):
-    monkeypatch.setattr("recbench.ranking.PANEL", 7)
+    monkeypatch.setattr("recbench.blocks.PANEL", 7)
     problem = in_ranges(30)
     problem.model.backend = "torch"
     with caplog.at_level("INFO"):
@@ -540,7 +543,7 @@ def test_a_model_without_ranges_and_candidates_have_no_block_of_items(monkeypatc
 
 
 def test_where_the_memory_does_not_suffice_after_all_the_block_of_items_is_halved_first(monkeypatch, caplog):
-    monkeypatch.setattr("recbench.ranking.PANEL", 7)
+    monkeypatch.setattr("recbench.blocks.PANEL", 7)
     free_for(monkeypatch, 150, None)
     problem = in_ranges(30)
     whole = problem.rank(5, with_auc=True)
@@ -572,6 +575,108 @@ def threads(request):
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
+
+
+def in_ranges_by_threads(monkeypatch, threads, **shape):
+    """Return a problem whose blocks threads rank apart, where there are several."""
+    monkeypatch.setattr("recbench.ranking.WORTH_LOADING", 0)
+    free_for(monkeypatch, 512, None)
+    problem = in_ranges(30, **shape)
+    assert problem.model.compiled
+    return problem
+
+
+def test_threads_rank_blocks_apart_and_each_computes_alone(monkeypatch, threads):
+    problem = in_ranges_by_threads(monkeypatch, threads)
+    by_whom, score_range = {}, problem.model.score_range
+    met = threading.Barrier(threads, timeout=60)
+
+    def told(batch, first, last):
+        with_grad, alone = torch.is_grad_enabled(), torch.get_num_threads()
+        if threading.get_ident() not in by_whom:
+            met.wait()  # So that one thread cannot have done all before the other begins.
+        by_whom.setdefault(threading.get_ident(), []).append((with_grad, alone, len(batch)))
+        return score_range(batch, first, last)
+
+    monkeypatch.setattr(problem.model, "score_range", told)
+    monkeypatch.setattr(problem.model, "score", lambda batch: told(batch, 0, 60))
+    found = problem.rank(10, user_block=16)
+    assert len(by_whom) == threads and torch.get_num_threads() == threads
+    blocks = sorted(block for blocks in by_whom.values() for block in blocks)
+    assert blocks == [(False, 1 if threads > 1 else threads, n) for n in (6, *[16] * 9)]
+    problem.model.backend = "torch"
+    monkeypatch.undo()
+    whole = problem.rank(10)
+    assert_same_lists(found, whole)
+
+
+def test_fewer_blocks_than_threads_are_ranked_by_all_of_them(monkeypatch, threads):
+    problem = in_ranges_by_threads(monkeypatch, threads)
+    alone = []
+    score = problem.model.score
+    monkeypatch.setattr(problem.model, "score", lambda batch: alone.append(torch.get_num_threads()) or score(batch))
+    problem.rank(10, user_block=150)
+    assert alone == [threads]
+
+
+def test_of_several_errors_that_of_the_first_block_is_raised(monkeypatch, threads):
+    """Where there are two threads, the second block's comes first."""
+    problem = in_ranges_by_threads(monkeypatch, threads)
+    asked = []
+
+    def score(batch):
+        first = int(batch.users[0])
+        asked.append(first)
+        if first == 0 and threads > 1:
+            while 16 not in asked:
+                time.sleep(0.001)
+            time.sleep(0.1)
+        raise ArithmeticError(f"block of {first}")
+
+    monkeypatch.setattr(problem.model, "score", score)
+    problem.model.train()
+    with pytest.raises(ArithmeticError, match="^block of 0$"):
+        problem.rank(10, user_block=16)
+    assert sorted(asked) == [0, 16][:threads] and problem.model.training and torch.get_num_threads() == threads
+
+
+def test_an_error_or_an_interrupt_ends_the_work_of_all_threads(monkeypatch, threads):
+    problem = in_ranges_by_threads(monkeypatch, threads)
+    asked, score = [], problem.model.score
+
+    def interrupted(batch):
+        asked.append(int(batch.users[0]))
+        if asked[-1] == 16:
+            raise KeyboardInterrupt
+        if threads > 1:
+            while 16 not in asked:
+                time.sleep(0.001)
+            time.sleep(0.1)
+        return score(batch)
+
+    monkeypatch.setattr(problem.model, "score", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        problem.rank(10, user_block=16)
+    assert sorted(asked) == [0, 16]
+
+
+def test_threads_share_smaller_blocks_where_the_memory_does_not_suffice(monkeypatch, threads, caplog):
+    problem = in_ranges_by_threads(monkeypatch, threads, n_users=600)
+    whole = problem.rank(5)
+    sizes, score = [], problem.model.score
+
+    def narrow(batch):
+        sizes.append(len(batch))
+        if len(batch) > 75:
+            raise MemoryError
+        return score(batch)
+
+    monkeypatch.setattr(problem.model, "score", narrow)
+    with caplog.at_level("INFO"):
+        found = problem.rank(5, user_block=300)
+    assert_same_lists(found, whole)
+    assert found.user_block == 75 and sum(size for size in sizes if size <= 75) == 600
+    assert len(caplog.messages) == 2, "each halving is told once, whoever met it"
 
 
 @pytest.mark.parametrize("n_users", [1, 5, 64, 300])
