@@ -17,7 +17,7 @@ from recbench.data import Histories, Holdout, Interactions, Ranking, UserBatch
 from recbench.models import Model
 from recbench.resources import is_out_of_memory
 from recbench.scored import Asked, Ranges, Scored
-from recbench.total_order import BestSoFar, TieOrder, items_at, top_k
+from recbench.total_order import BestSoFar, TieOrder, by_ranges, items_at, top_k
 
 WORTH_LOADING = 2**27
 """Scores that take about as long to rank as numba takes to load: with fewer it is used only if it is there already."""
@@ -225,11 +225,13 @@ def _show(best: BestSoFar, asked: Asked, candidates: Tensor | None, item_block: 
         best.see(among.scores, among.items)
         return
     n_items = asked.model.n_items
-    for first in range(0, n_items, item_block):
+    for first, hidden in zip(range(0, n_items, item_block), by_ranges(asked.hidden, n_items, item_block), strict=True):
         last = min(first + item_block, n_items)
         scores = asked.given(first, last)
-        if not best.see(scores, torch.arange(first, last), asked.hidden):
+        if not best.see(scores, torch.arange(first, last), hidden):
             asked.check_finite(scores)
+        # So that the next scores take their place in the cache.
+        del scores
 
 
 def _best(blocks: list[Scored] | Ranges, k: int, ties: TieOrder, users: Tensor) -> tuple[Scored, Tensor]:

@@ -167,6 +167,14 @@ class BestSoFar:
         return Lists(items, hits, tied)
 
 
+def by_ranges(rows: Histories, n_items: int, width: int) -> list[Histories]:
+    """Return for each range of ``width`` items, the last of which may be narrower, what of it is in ``rows``."""
+    from recbench.kernels import top_k as loops
+
+    offsets, items = map(torch.from_numpy, loops.part(rows.offsets.numpy(), rows.items.numpy(), n_items, width))
+    return [Histories(of_range, items) for of_range in offsets]
+
+
 def _largest(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:
     """Return the ``n`` largest values of each row, largest first, and their columns, both (B, n); of equals any.
 

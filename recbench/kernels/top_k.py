@@ -9,6 +9,8 @@ Shapes:
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -91,6 +93,41 @@ def see(
                     worst = _score(heap[0], bits)
         counts[row] = n
     return odd == _NONE
+
+
+@compiled
+def part(offsets: NDArray[np.int64], items: NDArray[np.int64], n_items: int, width: int) -> tuple[Any, Any]:
+    """Return the items of all rows by ranges of so many items, and where each row of each range begins.
+
+    Args:
+        offsets: (B + 1,) of the rows of ``items``.
+        items: (N,).
+        n_items: How many there are.
+        width: Of a range; the last one may be narrower.
+
+    Returns:
+        (R, B + 1) offsets, and the (N,) items that they are of, in each row in the order that they had.
+    """
+    n_rows, n_ranges = len(offsets) - 1, -(-n_items // width)
+    range_of = np.empty(n_items, np.int32)
+    for item in range(n_items):
+        range_of[item] = item // width
+    starts = np.zeros((n_ranges, n_rows + 1), np.int64)
+    for row in range(n_rows):
+        for entry in range(offsets[row], offsets[row + 1]):
+            starts[range_of[items[entry]], row + 1] += 1
+    total = 0
+    for of_range in range(n_ranges):
+        for row in range(n_rows + 1):
+            total += starts[of_range, row]
+            starts[of_range, row] = total
+    parted, place = np.empty_like(items), starts.copy()
+    for row in range(n_rows):
+        for entry in range(offsets[row], offsets[row + 1]):
+            of_range = range_of[items[entry]]
+            parted[place[of_range, row]] = items[entry]
+            place[of_range, row] += 1
+    return starts, parted
 
 
 @compiled

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PANEL = 4096
+PANEL = 2048
 """Items that one product scores.
 
 The last bits of a product can depend on how many columns it has. So the scores of many items are always computed in

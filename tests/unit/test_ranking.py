@@ -20,7 +20,7 @@ from recbench.models.mf import MF
 from recbench.nn.products import PANEL
 from recbench.ranking import _auc, best_items, rank
 from recbench.scored import Scored
-from recbench.total_order import SMALLEST_GROUP, BestSoFar, TieOrder, items_at, top_k
+from recbench.total_order import SMALLEST_GROUP, BestSoFar, TieOrder, by_ranges, items_at, top_k
 
 
 def random_order(n_users, n_items, seed=0):
@@ -434,6 +434,22 @@ def test_the_best_items_are_those_of_a_ranking_with_their_scores():
     assert items.equal(problem.rank(45).items) and bool((items[:, 40:] == -1).all())
     expected = scores.gather(1, items.clamp(min=0)).masked_fill(items < 0, -math.inf)
     assert torch.cat([block.scores for block in blocks]).equal(expected)
+
+
+@pytest.mark.parametrize("width", [1, 7, 30, 59, 60, 61])
+def test_rows_are_parted_by_ranges_of_items(width):
+    _, _, seen = random_problem()
+    lists = case(torch.zeros(150, 60), [[0]] * 150, [*seen[:140], [], [59, 3, 0], *seen[142:]]).holdout.history
+    ranges = by_ranges(lists, 60, width)
+    assert len(ranges) == math.ceil(60 / width)
+    for number, found in enumerate(ranges):
+        for row in range(150):
+            inside = [item for item in row_of(lists, row) if number * width <= item < (number + 1) * width]
+            assert row_of(found, row) == inside
+
+
+def row_of(lists, row):
+    return lists.items[lists.offsets[row] : lists.offsets[row + 1]].tolist()
 
 
 # The item block
