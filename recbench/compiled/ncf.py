@@ -26,15 +26,12 @@ from recbench.kernels.compiling import compiled_as_written
 from recbench.models.gmf import GMF
 from recbench.models.mlp import MLP
 from recbench.models.neumf import NeuMF
-from recbench.negatives import Sampler
+from recbench.negatives import DRAWN_TOGETHER, Sampler
 from recbench.randomness import generator
 from recbench.trainers.epochs import Engine
 
 if TYPE_CHECKING:
     from recbench.trainers.gradient import GradientConfig
-
-_CHUNK = 2**16
-"""Pairs whose negatives are drawn in one go."""
 
 NCF = GMF | MLP | NeuMF
 _LOSSES = {"bce": towers.BCE, "bpr": towers.BPR}
@@ -99,7 +96,7 @@ class NCFSteps(Engine):
         tables = self.users, self.items, self.theta
         total = 0.0
         with threadpool_limits(torch.get_num_threads(), "blas"):
-            for chunk in order.split(max(1, _CHUNK // self.config.batch_size) * self.config.batch_size):
+            for chunk in order.split(max(1, DRAWN_TOGETHER // self.config.batch_size) * self.config.batch_size):
                 chosen, positives = users[chunk], items[chunk]
                 asked = torch.cat([positives[:, None], self.negatives.sample(chosen, positives, stream).items], 1)
                 pairs = chosen.numpy(), asked.numpy()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from recbench.data import Interactions
+
+DRAWN_TOGETHER = 2**16
+"""Pairs whose negatives are drawn in one go, where a sampler allows it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +30,27 @@ class Negatives:
     keep: Tensor | None = None
     log_q: Tensor | None = None
 
+    def rows(self, some: slice) -> Negatives:
+        """Return those of ``some`` users, where each has their own."""
+        each = (None if part is None else part[some] for part in (self.keep, self.log_q))
+        return Negatives(self.items[some], *each)
+
 
 class Sampler(ABC):
-    """Draws negatives for a batch of observed pairs; all randomness comes from the generator it is given."""
+    """Draws negatives for a batch of observed pairs; all randomness comes from the generator it is given.
+
+    Attributes:
+        pair_by_pair: Whether each pair has negatives of its own that depend on nothing but the pair and the next
+            numbers of the generator, so that those of several batches can be drawn together.
+    """
+
+    pair_by_pair: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        """Take nothing for granted of a subclass that draws in a way of its own."""
+        super().__init_subclass__()
+        if "sample" in vars(cls) and "pair_by_pair" not in vars(cls):
+            cls.pair_by_pair = False
 
     @abstractmethod
     def sample(self, users: Tensor, positives: Tensor, generator: torch.Generator) -> Negatives:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -28,6 +30,8 @@ class PopularityNegatives(Sampler):
     Source: Mikolov et al., Distributed Representations of Words and Phrases and their Compositionality, NIPS
     2013, section 2.2 (alpha = 0.75).
     """
+
+    pair_by_pair: ClassVar[bool] = True
 
     def __init__(self, config: PopularityNegativesConfig, train: Interactions) -> None:
         self.config = config

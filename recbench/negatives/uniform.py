@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -12,6 +13,9 @@ from recbench.data import Interactions
 from recbench.errors import ConfigError
 from recbench.negatives import Negatives, Sampler, SeenItems, register
 from recbench.options import Config
+
+WORTH_SORTING = 2**15
+"""Searches at a time from which it is faster to put them into order first."""
 
 
 class UniformConfig(Config):
@@ -31,6 +35,8 @@ class Uniform(Sampler):
     The r-th unseen item of a user is found by one binary search over ``seen[j] - j``, which never falls: no
     drawing twice, and the same cost for every user.
     """
+
+    pair_by_pair: ClassVar[bool] = True
 
     def __init__(self, config: UniformConfig, train: Interactions) -> None:
         self.config = config
@@ -76,5 +82,17 @@ class Uniform(Sampler):
             return Negatives(torch.randint(self.n_items, shape, generator=generator, device=users.device))
         uniform = torch.rand(shape, generator=generator, device=users.device, dtype=torch.float64)
         drawn = (uniform * self.n_unseen[users][:, None]).long()
-        through = torch.searchsorted(self.keys, users[:, None] * (self.n_items + 1) + drawn, right=True)
-        return Negatives(drawn + through - self.first[users][:, None])
+        drawn += _n_through(self.keys, users[:, None] * (self.n_items + 1) + drawn)
+        drawn -= self.first[users][:, None]
+        return Negatives(drawn)
+
+
+def _n_through(keys: Tensor, wanted: Tensor) -> Tensor:
+    """Return how many of the sorted ``keys`` (N,) are at most each of ``wanted``, in its shape."""
+    if wanted.device.type != "cpu" or wanted.numel() < WORTH_SORTING:
+        return torch.searchsorted(keys, wanted, right=True)
+    # Searches in order find in the cache what the ones before have fetched.
+    ordered, order = wanted.flatten().sort()
+    found = torch.empty_like(ordered)
+    found[order] = torch.searchsorted(keys, ordered, right=True)
+    return found.view_as(wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
@@ -17,7 +17,7 @@ from recbench.errors import ConfigError, DivergedError
 from recbench.kernels import BackendName
 from recbench.models import GradientModel, Model
 from recbench.models.mf import MF
-from recbench.negatives import Sampler
+from recbench.negatives import DRAWN_TOGETHER, Negatives, Sampler
 from recbench.negatives.uniform import UniformConfig
 from recbench.nn.losses import Loss, Scored, losses
 from recbench.options import Config
@@ -148,6 +148,7 @@ class _Place:
         step: How many are taken.
         total: Sum of their losses.
         negatives: The stream of those to come.
+        drawn_from: The state of the stream before those of the batches that are drawn together with the next one.
         recent: Which pairs each step since the last look at the losses had, and its loss; the last step always.
     """
 
@@ -155,7 +156,25 @@ class _Place:
     step: int
     total: Tensor
     negatives: torch.Generator
+    drawn_from: Tensor
     recent: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """What a step learns from.
+
+    Shapes:
+        index: (B,) which pairs.
+        users: (B,); asked: (B, C) items whose scores count, the positive first, or (B,), the same for all users.
+        ratings: (B,) of the pairs, where they count.
+    """
+
+    index: Tensor
+    users: Tensor
+    asked: Tensor
+    negatives: Negatives | None
+    ratings: Tensor | None
 
 
 class _Steps(Engine):
@@ -188,6 +207,8 @@ class _Steps(Engine):
         self.ratings = train.ratings.to(model.device) if self.on_ratings and train.ratings is not None else None
         self.optimizer = build_optimizer(config.optimizer, model, config.weight_decay)
         self.steps_an_epoch = math.ceil(len(train) / config.batch_size)
+        ahead = negatives is None or negatives.pair_by_pair
+        self.together = max(1, DRAWN_TOGETHER // config.batch_size) if ahead else 1
         self.place: _Place | None = None
         self.dropout: Mapping[str, Tensor] | None = None
 
@@ -195,25 +216,26 @@ class _Steps(Engine):
         """Take the steps of one epoch, all or those that are left, and return its mean loss and last learning rate."""
         device = self.model.device
         shuffled = generator(self.seed, "shuffle", number, device=device)
-        batches = torch.randperm(len(self.users), generator=shuffled, device=device).split(self.config.batch_size)
+        order = torch.randperm(len(self.users), generator=shuffled, device=device)
         if self.place is None:
             total = torch.zeros((), dtype=torch.float64, device=device)
-            self.place = _Place(number, 0, total, generator(self.seed, "negatives", number, device=device))
+            negatives = generator(self.seed, "negatives", number, device=device)
+            self.place = _Place(number, 0, total, negatives, negatives.get_state())
         place = self.place
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(derive(self.seed, "dropout", number))
             if self.dropout is not None:
                 _set_global_state(self.dropout, device)
                 self.dropout = None
-            for index in batches[place.step :]:
-                loss = self._batch_loss(index, place.negatives)
+            for batch in self._batches(order, place):
+                loss = self._batch_loss(batch)
                 self.optimizer.zero_grad()
                 loss.backward()
                 if self.config.clip_norm is not None:
                     self.optimizer.clip(self.config.clip_norm)
                 self.optimizer.step(self._lr(number, place.step))
-                place.total += loss.detach().double() * (1 if self.summed else len(index))
-                place.recent.append((index, loss.detach()))
+                place.total += loss.detach().double() * (1 if self.summed else len(batch.index))
+                place.recent.append((batch.index, loss.detach()))
                 place.step += 1
                 if place.step % CHECK_EVERY == 0:
                     self._refuse_divergence(place)
@@ -222,24 +244,42 @@ class _Steps(Engine):
         self.place = None
         return {"loss": float(place.total) / len(self.users), "lr": self._lr(number, self.steps_an_epoch - 1)}
 
-    def _batch_loss(self, index: Tensor, stream: torch.Generator) -> Tensor:
-        users, items = self.users[index], self.items[index]
-        if self.on_ratings:
-            assert self.ratings is not None
-            asked = items[:, None]
-            loss = self.loss(Scored(self.model(users, asked)[:, 0], ratings=self.ratings[index]))
+    def _batches(self, order: Tensor, place: _Place) -> Iterator[_Batch]:
+        """Yield the batches of an epoch's ``order`` from ``place`` on; what they are made of is looked up together."""
+        size = self.config.batch_size
+        for first in range(place.step - place.step % self.together, self.steps_an_epoch, self.together):
+            place.drawn_from = place.negatives.get_state()
+            pairs = order[first * size : (first + self.together) * size]
+            users, asked, negatives, ratings = self.users[pairs], self.items[pairs][:, None], None, None
+            if self.ratings is not None:
+                ratings = self.ratings[pairs]
+            elif self.negatives is not None:
+                negatives = self.negatives.sample(users, asked[:, 0], place.negatives)
+                own = negatives.items.dim() == 2
+                asked = torch.cat([asked, negatives.items], 1) if own else negatives.items
+            for begin in range((place.step - first) * size, len(pairs), size):
+                some = slice(begin, begin + size)
+                yield _Batch(
+                    pairs[some],
+                    users[some],
+                    asked[some],
+                    None if negatives is None else negatives.rows(some),
+                    None if ratings is None else ratings[some],
+                )
+
+    def _batch_loss(self, batch: _Batch) -> Tensor:
+        users, asked = batch.users, batch.asked
+        scores = self.model(users, asked)
+        if batch.negatives is None:
+            loss = self.loss(Scored(scores[:, 0], ratings=batch.ratings))
         else:
-            assert self.negatives is not None
-            drawn = self.negatives.sample(users, items, stream)
-            if drawn.items.dim() == 1:
-                asked = drawn.items
-                scores = self.model(users, asked)
+            if asked.dim() == 1:
                 positive, negative = scores.diagonal(), scores
             else:
-                asked = torch.cat([items[:, None], drawn.items], 1)
-                scores = self.model(users, asked)
-                positive, negative = scores[:, 0], scores[:, 1:]
-            loss = self.loss(Scored(positive, negative, drawn.keep, drawn.log_q))
+                # In the gradient, parts that are put together, where slices are tables of zeros that are added up.
+                positive, negative = scores.split([1, scores.shape[1] - 1], 1)
+                positive = positive[:, 0]
+            loss = self.loss(Scored(positive, negative, batch.negatives.keep, batch.negatives.log_q))
         reg = self.model.config.reg  # type: ignore[attr-defined]
         if not reg:
             return loss
@@ -301,7 +341,7 @@ class _Steps(Engine):
                 "epoch": place.epoch,
                 "step": place.step,
                 "total": place.total,
-                "negatives": place.negatives.get_state(),
+                "negatives": place.drawn_from if place.step % self.together else place.negatives.get_state(),
                 "dropout": _global_state(self.model.device),
             }
         return {"optimizer": self.optimizer.state(), "within": within}
@@ -314,7 +354,9 @@ class _Steps(Engine):
             device = self.model.device
             negatives = torch.Generator(device=device)
             negatives.set_state(within["negatives"])
-            self.place = _Place(within["epoch"], within["step"], within["total"].to(device), negatives)
+            self.place = _Place(
+                within["epoch"], within["step"], within["total"].to(device), negatives, within["negatives"]
+            )
             self.dropout = within["dropout"]
 
 

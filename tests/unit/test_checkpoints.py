@@ -16,6 +16,8 @@ from recbench.checkpoints import BEST, LAST, PREVIOUS, Best, TrainingState, read
 from recbench.errors import DivergedError, RunError
 from recbench.files import load_plain, save_plain
 from recbench.interrupts import Interrupts
+from recbench.models.mf import MF, MFConfig
+from recbench.negatives.uniform import Uniform, UniformConfig
 from recbench.trainers import EpochRecord
 from recbench.trainers.epochs import Engine, EpochsConfig, fit_in_epochs
 
@@ -82,6 +84,48 @@ def test_resuming_equals_not_stopping_with_dropout(tmp_path, stop):
     stopped(tmp_path, stop, **options)
     torch.manual_seed(99)
     same(fit(**options), fit(**options, checkpoints=checkpoints_in(tmp_path)))
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 6, 7, 8, 10, 21])
+def test_resuming_among_batches_whose_negatives_were_drawn_together(tmp_path, monkeypatch, stop):
+    """Those of 3 and 3 and 1 of the 7 steps are; the signal comes while the model is asked for a step's scores."""
+    monkeypatch.setattr("recbench.trainers.gradient.DRAWN_TOGETHER", 3 * BATCH_SIZE + 1)
+    drawn = []
+
+    class Watched(Uniform):
+        pair_by_pair = True
+
+        def sample(self, users, positives, generator):
+            drawn.append(len(users))
+            return super().sample(users, positives, generator)
+
+    class Asked(MF):
+        left = 0
+
+        def forward(self, users, items):
+            type(self).left -= 1
+            if type(self).left == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().forward(users, items)
+
+    def train(checkpoints=None, stop=0):
+        Asked.left = stop
+        model = Asked(MFConfig(dim=2, reg=0.0), SPLIT.train)
+        trainer = trainers.build("gradient", epochs=EPOCHS, batch_size=BATCH_SIZE, selection="last", patience=None)
+        negatives = Watched(UniformConfig(n_negatives=2), SPLIT.train)
+        return model, trainer.fit(model, SPLIT, seed=5, negatives=negatives, checkpoints=checkpoints)
+
+    whole = train()
+    n = len(SPLIT.train)
+    assert drawn == EPOCHS * [3 * BATCH_SIZE, 3 * BATCH_SIZE, n - 6 * BATCH_SIZE]
+    interrupts = Interrupts()
+    with pytest.raises(KeyboardInterrupt), interrupts.caught():
+        train(checkpoints_in(tmp_path, interrupts), stop)
+    assert read_state(tmp_path).state.engine["within"]["step"] == (stop - 1) % STEPS + 1
+    drawn.clear()
+    same(whole, train(checkpoints_in(tmp_path)))
+    monkeypatch.setattr("recbench.trainers.gradient.DRAWN_TOGETHER", 1)
+    same(whole, train())
 
 
 def test_stopping_again_and_again_changes_nothing(tmp_path):

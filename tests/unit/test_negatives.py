@@ -10,6 +10,7 @@ from recbench import negatives
 from recbench.data import Interactions
 from recbench.errors import ConfigError
 from recbench.negatives import SeenItems
+from recbench.negatives.uniform import Uniform
 from recbench.randomness import generator
 
 PAIRS = [("a", "0"), ("a", "2"), ("a", "3"), ("b", "1"), ("b", "0"), ("c", "4")]
@@ -56,6 +57,36 @@ def test_the_tables_of_uniform_are_made_when_they_are_needed_and_move_with_it():
     before.sample(users, users, generator(0, "test"))
     before.to(torch.device("meta"))
     assert {before.keys.device.type, after.keys.device.type} == {"meta"}
+
+
+@pytest.mark.parametrize(("name", "options"), [("uniform", {}), ("uniform", {"reject_seen": False}), ("popularity", {})])
+@pytest.mark.parametrize("parts", [(10, 20, 6), (35, 1), (1, 16, 19)])
+def test_pairs_drawn_together_have_the_negatives_that_they_have_apart(monkeypatch, name, options, parts):
+    monkeypatch.setattr("recbench.negatives.uniform.WORTH_SORTING", 30)
+    data = interactions()
+    sampler = negatives.build(name, data, n_negatives=2, **options)
+    assert sampler.pair_by_pair
+    users = torch.tensor([2, 0, 1] * 12)
+    whole, stream = sampler.sample(users, users, generator(0, "test")), generator(0, "test")
+    begin = 0
+    for n in parts:
+        some = slice(begin, begin + n)
+        part, expected = sampler.sample(users[some], users[some], stream), whole.rows(some)
+        assert part.items.equal(expected.items)
+        for one, other in ((part.keep, expected.keep), (part.log_q, expected.log_q)):
+            assert (one is None and other is None) or one.equal(other)
+        begin += n
+
+
+def test_a_sampler_that_draws_in_a_way_of_its_own_is_asked_batch_by_batch():
+    class Other(Uniform):
+        def sample(self, users, positives, generator):
+            return super().sample(users, positives, generator)
+
+    class Named(Uniform):
+        """Draws as Uniform does."""
+
+    assert (Uniform.pair_by_pair, Named.pair_by_pair, Other.pair_by_pair) == (True, True, False)
 
 
 def test_uniform_without_rejection_draws_seen_items_at_their_share():
