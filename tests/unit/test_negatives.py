@@ -59,7 +59,7 @@ def test_the_tables_of_uniform_are_made_when_they_are_needed_and_move_with_it():
     assert {before.keys.device.type, after.keys.device.type} == {"meta"}
 
 
-@pytest.mark.parametrize(("name", "options"), [("uniform", {}), ("uniform", {"reject_seen": False}), ("popularity", {})])
+@pytest.mark.parametrize("name, options", [("uniform", {}), ("uniform", {"reject_seen": False}), ("popularity", {})])
 @pytest.mark.parametrize("parts", [(10, 20, 6), (35, 1), (1, 16, 19)])
 def test_pairs_drawn_together_have_the_negatives_that_they_have_apart(monkeypatch, name, options, parts):
     monkeypatch.setattr("recbench.negatives.uniform.WORTH_SORTING", 30)
