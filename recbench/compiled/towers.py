@@ -161,23 +161,27 @@ def _descend(
     (n_users, tower), n_pairs = of_users.shape, len(of_items)
     end = len(layers)
     for layer in range(len(widths) - 1, -1, -1):
-        hidden = _matrix(layers, end - n_pairs * widths[layer], n_pairs, widths[layer])
-        end -= n_pairs * widths[layer]
+        width = widths[layer]
+        hidden = _matrix(layers, end - n_pairs * width, n_pairs, width)
+        end -= n_pairs * width
         bias = slope[starts[2 * layer + 2] : starts[2 * layer + 3]]
         for pair in range(n_pairs):
-            for h in range(widths[layer]):
-                if hidden[pair, h] <= 0:
-                    at_hidden[pair, h] = np.float32(0)
-                bias[h] += at_hidden[pair, h]
+            output, at = hidden[pair], at_hidden[pair]
+            for h in range(width):
+                # A choice in place of a branch: many numbers at a time.
+                at[h] = at[h] if output[h] > 0 else np.float32(0)
+                bias[h] += at[h]
         if layer:
             below = _matrix(layers, end - n_pairs * widths[layer - 1], n_pairs, widths[layer - 1])
             np.dot(at_hidden.T, below, _matrix(slope, starts[2 * layer + 1], widths[layer], widths[layer - 1]))
             at_hidden = np.dot(at_hidden, _matrix(theta, starts[2 * layer + 1], widths[layer], widths[layer - 1]))
     each = n_pairs // n_users
-    shared = np.zeros((n_users, widths[0]), np.float32)
+    width = widths[0]
+    shared = np.zeros((n_users, width), np.float32)
     for pair in range(n_pairs):
-        for h in range(widths[0]):
-            shared[pair // each, h] += at_hidden[pair, h]
+        of_user, at = shared[pair // each], at_hidden[pair]
+        for h in range(width):
+            of_user[h] += at[h]
     np.dot(shared.T, of_users, _matrix(slope, starts[0], widths[0], tower))
     np.dot(at_hidden.T, of_items, _matrix(slope, starts[1], widths[0], tower))
     at_users = np.dot(shared, _matrix(theta, starts[0], widths[0], tower))
