@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
+import torch
+
 from recbench.errors import ScoringMemoryError
 from recbench.models import Model
 from recbench.nn.products import PANEL
-from recbench.resources import free_memory_bytes, in_threads
+from recbench.resources import free_memory_bytes
 
 logger = logging.getLogger(__name__)
 
-SMALLEST_HALVED_BLOCK = 64
-"""Users below which no block is halved: products of few rows take other paths, which may change a score's last bits."""
+SMALLEST_BLOCK = 64
+"""Users below which no block is halved, and which are not left over at the end where that can be helped: products of
+few rows take other paths, by which the last bits of a score may depend on the number of threads."""
 
 BYTES_A_SCORE = 64
 """What ranking takes for each pair of user and item at its peak, where many scores are equal or AUC is asked for."""
@@ -62,47 +66,71 @@ class Blocks:
 
         Args:
             rank: Returns whether the memory sufficed.
-            threads: How many call it at a time.
+            threads: How many call it at a time; where they are several, torch computes on one in each of them.
             done: Is told of how many users are ranked.
 
         Raises:
             ScoringMemoryError: The memory does not suffice for the smallest block either.
-            Exception: What ``rank`` raises; of several, that of the first block.
+            BaseException: What ``rank`` raises; of several, an interrupt, or that of the first block.
         """
 
-        def work() -> None:
-            at = 0
-            try:
-                while (block := self._next()) is not None:
-                    at = block.users.start
-                    ranked = rank(block)
-                    with self._lock:
-                        if ranked:
-                            done(block.users.stop - at)
-                        else:
-                            self._shrink(block)
-            except BaseException as error:  # An interrupt ends the other threads' work too.
-                with self._lock:
-                    self._left.clear()
-                    self._errors.append((at, error))
+        if threads == 1:
+            self._work(rank, done)
+        else:
+            # It imports numba, which takes a second and need not be there.
+            from recbench.kernels.compiling import side_by_side
 
-        in_threads(work, threads)
+            def alone() -> None:
+                torch.set_num_threads(1)
+                self._work(rank, done)
+
+            before = torch.get_num_threads()
+            try:
+                side_by_side([alone] * threads, self._stop)
+            finally:
+                torch.set_num_threads(before)
         if self._errors:
-            raise min(self._errors, key=lambda raised: raised[0])[1]
+            raise min(self._errors, key=lambda raised: (isinstance(raised[1], Exception), raised[0]))[1]
+
+    def _work(self, rank: Callable[[Block], bool], done: Callable[[int], object]) -> None:
+        at = 0
+        try:
+            while (block := self._next()) is not None:
+                at = block.users.start
+                ranked = rank(block)
+                with self._lock:
+                    if ranked:
+                        done(block.users.stop - at)
+                    else:
+                        self._shrink(block)
+        except BaseException as error:  # An interrupt ends the other threads' work too.
+            self._errors.append((at, error))
+            self._stop()
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._left.clear()
 
     def _next(self) -> Block | None:
         with self._lock:
             if not self._left:
                 return None
             rows = self._left.pop()
-            end = min(rows.start + self.user_block, rows.stop)
+            n_left = rows.stop - rows.start
+            end = rows.start + min(n_left, self.user_block)
+            if 0 < rows.stop - end < SMALLEST_BLOCK:
+                # The last two are about equal, so that neither is small.
+                end = rows.start + min(self.user_block, math.ceil(n_left / 2))
             if end < rows.stop:
                 self._left.append(slice(end, rows.stop))
             return Block(slice(rows.start, end), self.item_block, self.user_block)
 
     def _shrink(self, block: Block) -> None:
         """Put ``block`` back, and go on with smaller ones, unless another thread has seen to that."""
-        self._left.append(block.users)
+        rows = block.users
+        if self._left and self._left[-1].start == rows.stop:
+            rows = slice(rows.start, self._left.pop().stop)
+        self._left.append(rows)
         if (block.most, block.n_items) != (self.user_block, self.item_block):
             return
         if self._narrows and self.item_block > PANEL:
@@ -145,13 +173,13 @@ def _narrower(item_block: int, model: Model) -> int:
 
 def _halved(user_block: int, model: Model) -> int:
     """Return the next smaller block, or raise where there is none."""
-    if user_block <= SMALLEST_HALVED_BLOCK:
+    if user_block <= SMALLEST_BLOCK:
         raise ScoringMemoryError(
             f"{type(model).__name__}: the memory does not suffice to rank {model.n_items:,} items for {user_block} "
             f"users at a time ({4 * user_block * model.n_items / 1e6:,.1f} MB of scores, several times), and no fewer "
             "are tried. Free memory, or lower what the model itself takes."
         )
-    smaller = max(SMALLEST_HALVED_BLOCK, user_block // 2)
+    smaller = max(SMALLEST_BLOCK, user_block // 2)
     logger.warning(
         "the memory does not suffice to rank %s items for %s users at a time; going on with %s. "
         "To start so: evaluation.user_block=%s.",

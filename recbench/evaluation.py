@@ -105,8 +105,8 @@ class EvaluationConfig(Config):
     """Seed of the order among equal scores."""
 
     user_block: int = Field(512, ge=64)
-    """Users scored at a time; bounds the memory. Where that does not suffice, models that can score fewer items at a
-    time, which changes no result; for any other it is halved, with a warning."""
+    """Users scored at a time, in compiled loops by each thread; bounds the memory. Where that does not suffice, models
+    that can score fewer items at a time, which changes no result; for any other it is halved, with a warning."""
 
     @model_validator(mode="after")
     def _candidates_fit(self) -> Self:

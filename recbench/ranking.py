@@ -44,9 +44,9 @@ def rank(
         k: Length of the lists; longer than the catalogue is allowed.
         masked: U rows of items that must not be listed, relevant or not; None leaves out each user's history.
         tie_seed: Of the order among equal scores (see ``TieOrder``).
-        user_block: Users scored at a time, so that memory is bounded by block x items. Where the free memory does not
-            suffice for that, a model that can scores fewer items at a time, which changes no bit; any other's block of
-            users is halved, down to 64, with a warning.
+        user_block: Users scored at a time at most, in compiled loops by each thread, so that memory is bounded by block
+            and items. Where the free memory does not suffice for that, a model that can scores fewer items at a time,
+            which changes no bit; any other's block of users is halved, down to 64, with a warning.
         with_auc: Whether to compute the area under the ROC curve from all scores.
         progress: Label of a progress bar; None shows none.
 
@@ -71,16 +71,18 @@ def rank(
             # Each thread ranks users of its own, and none waits for the others after each short product.
             threads = torch.get_num_threads()
         # A compiled loop reads scores while they are in the processor's cache.
-        n_items = item_block(model, threads * min(user_block, n_users), one_panel=compiled)
+        n_items = item_block(model, min(user_block, n_users), one_panel=compiled)
     blocks = Blocks(model, n_users, user_block, n_items, narrows=in_ranges)
 
+    inference = torch.is_inference_mode_enabled()
+
     def rank_block(block: Block) -> bool:
-        with torch.no_grad():
+        with torch.inference_mode(inference), torch.no_grad():
             some = _block_that_fits(
                 model, holdout, train, masked, ties, block.users, k, with_auc, compiled, block.n_items
             )
-        if some is not None:
-            found.put(block.users, some)
+            if some is not None:
+                found.put(block.users, some)
         return some is not None
 
     try:

@@ -6,8 +6,7 @@ import ctypes
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -100,31 +99,6 @@ def torch_settings(threads: int | None, device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before[0])
         torch.set_deterministic_debug_mode(before[1])
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
-
-
-def in_threads(work: Callable[[], None], threads: int) -> None:
-    """Call ``work`` in each of ``threads``, this one among them; where they are several, torch uses none beside them.
-
-    Args:
-        work: Raises nothing.
-        threads: At least 1; with 1 nothing changes.
-    """
-    if threads == 1:
-        work()
-        return
-
-    def alone() -> None:
-        torch.set_num_threads(1)
-        work()
-
-    before = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads - 1) as others:
-            for _ in range(threads - 1):
-                others.submit(alone)
-            alone()
-    finally:
-        torch.set_num_threads(before)
 
 
 def reset_peak_memory(device: torch.device) -> None:

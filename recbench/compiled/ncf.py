@@ -26,7 +26,7 @@ from recbench.kernels.compiling import compiled_as_written
 from recbench.models.gmf import GMF
 from recbench.models.mlp import MLP
 from recbench.models.neumf import NeuMF
-from recbench.negatives import DRAWN_TOGETHER, Sampler
+from recbench.negatives import Sampler
 from recbench.randomness import generator
 from recbench.trainers.epochs import Engine
 
@@ -96,7 +96,7 @@ class NCFSteps(Engine):
         tables = self.users, self.items, self.theta
         total = 0.0
         with threadpool_limits(torch.get_num_threads(), "blas"):
-            for chunk in order.split(max(1, DRAWN_TOGETHER // self.config.batch_size) * self.config.batch_size):
+            for chunk in order.split(self.negatives.n_together(self.config.batch_size) * self.config.batch_size):
                 chosen, positives = users[chunk], items[chunk]
                 asked = torch.cat([positives[:, None], self.negatives.sample(chosen, positives, stream).items], 1)
                 pairs = chosen.numpy(), asked.numpy()

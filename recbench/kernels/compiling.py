@@ -11,7 +11,7 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
@@ -84,15 +84,29 @@ def dealt(work: Callable[[NDArray[np.int64]], _T], costs: NDArray[np.int64], thr
         threads: At least 1.
     """
     order = np.argsort(-costs, kind="stable")
+    return side_by_side([functools.partial(work, order[thread::threads]) for thread in range(threads)])
+
+
+def side_by_side(works: Sequence[Callable[[], _T]], stop: Callable[[], object] | None = None) -> list[_T]:
+    """Return what each of ``works`` returns: this thread does the first, and others one each.
+
+    Args:
+        works: At least one.
+        stop: Lets the others end soon; called where this thread is interrupted, or its work raises.
+    """
     others: list[Future[_T]] = []
     try:
-        for thread in range(1, threads):
+        for work in works[1:]:
             other: Future[_T] = Future()
-            _helpers(threads - 1).put((other, work, order[thread::threads]))
+            _helpers(len(works) - 1).put((other, work))
             others.append(other)
         # This thread does its share: to wake one more costs as much as a small block.
-        own = work(order[::threads])
+        own = works[0]()
         wait(others)
+    except BaseException:
+        if stop is not None:
+            stop()
+        raise
     finally:
         # Also where somebody interrupts, while this thread works or waits: nobody else sees what is half done.
         wait(others)
@@ -118,10 +132,10 @@ if hasattr(os, "register_at_fork"):
 
 def _help(tasks: SimpleQueue[Any]) -> None:
     while True:
-        result, work, rows = tasks.get()
+        result, work = tasks.get()
         try:
-            result.set_result(work(rows))
+            result.set_result(work())
         except BaseException as error:  # Whatever it is, it is raised where the work was dealt.
             result.set_exception(error)
         # What it refers to may be large, and the next task may be long in coming.
-        del result, work, rows
+        del result, work

@@ -102,11 +102,11 @@ def part(offsets: NDArray[np.int64], items: NDArray[np.int64], n_items: int, wid
     Args:
         offsets: (B + 1,) of the rows of ``items``.
         items: (N,).
-        n_items: How many there are.
+        n_items: How many there are; others than these are passed over.
         width: Of a range; the last one may be narrower.
 
     Returns:
-        (R, B + 1) offsets, and the (N,) items that they are of, in each row in the order that they had.
+        (R, B + 1) offsets, and the items that they are of, in each row in the order that they had.
     """
     n_rows, n_ranges = len(offsets) - 1, -(-n_items // width)
     range_of = np.empty(n_items, np.int32)
@@ -115,7 +115,8 @@ def part(offsets: NDArray[np.int64], items: NDArray[np.int64], n_items: int, wid
     starts = np.zeros((n_ranges, n_rows + 1), np.int64)
     for row in range(n_rows):
         for entry in range(offsets[row], offsets[row + 1]):
-            starts[range_of[items[entry]], row + 1] += 1
+            if 0 <= items[entry] < n_items:
+                starts[range_of[items[entry]], row + 1] += 1
     total = 0
     for of_range in range(n_ranges):
         for row in range(n_rows + 1):
@@ -124,10 +125,11 @@ def part(offsets: NDArray[np.int64], items: NDArray[np.int64], n_items: int, wid
     parted, place = np.empty_like(items), starts.copy()
     for row in range(n_rows):
         for entry in range(offsets[row], offsets[row + 1]):
-            of_range = range_of[items[entry]]
-            parted[place[of_range, row]] = items[entry]
-            place[of_range, row] += 1
-    return starts, parted
+            if 0 <= items[entry] < n_items:
+                of_range = range_of[items[entry]]
+                parted[place[of_range, row]] = items[entry]
+                place[of_range, row] += 1
+    return starts, parted[:total]
 
 
 @compiled

@@ -34,7 +34,7 @@ class Model(nn.Module, ABC):
         stochastic: Whether another seed gives another model.
         folds_in: Whether it scores users by their history alone, also those it was not trained on.
         in_ranges: Whether it scores a range of items by itself (``score_range``), so that ranking need not hold the
-            scores of all items at a time.
+            scores of all items at a time. Several threads may ask such a model at a time, each for users of its own.
         expected_failures: Checks of ``recbench.testing`` that it cannot pass, each with the reason.
         backend: What computes where a model has more than one way to; a trainer sets it.
     """
@@ -93,7 +93,7 @@ class Model(nn.Module, ABC):
         """Return the scores (B, last - first) of the items from ``first`` up to ``last``.
 
         They are the columns that ``score(batch)`` has for these items, to the last bit where ``first`` is a multiple of
-        ``PANEL`` and ``last`` is one too or the end. Several threads may ask at a time, each for users of its own.
+        ``PANEL`` and ``last`` is one too or the end.
         """
         raise NotImplementedError(f"{type(self).__name__} scores all items at once.")
 

@@ -1,10 +1,10 @@
 """Negative samplers, one file each; the file's name is the registered name."""
 
-from recbench.negatives.base import DRAWN_TOGETHER, Negatives, Sampler, SeenItems
+from recbench.negatives.base import Negatives, Sampler, SeenItems
 from recbench.registry import Registry
 
 registry: Registry[Sampler] = Registry("negatives", "recbench.negatives")
 register = registry.register
 build = registry.build
 
-__all__ = ["DRAWN_TOGETHER", "Negatives", "Sampler", "SeenItems", "build", "register", "registry"]
+__all__ = ["Negatives", "Sampler", "SeenItems", "build", "register", "registry"]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from recbench.data import Interactions
 
-DRAWN_TOGETHER = 2**16
-"""Pairs whose negatives are drawn in one go, where a sampler allows it."""
+DRAWN_TOGETHER = 2**18
+"""Negatives that are drawn in one go, where a sampler allows it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +31,10 @@ class Negatives:
     log_q: Tensor | None = None
 
     def rows(self, some: slice) -> Negatives:
-        """Return those of ``some`` users, where each has their own."""
-        each = (None if part is None else part[some] for part in (self.keep, self.log_q))
-        return Negatives(self.items[some], *each)
+        """Return those of ``some`` users; what is the same for all stays."""
+        items = self.items[some] if self.items.dim() == 2 else self.items
+        log_q = self.log_q[some] if self.log_q is not None and self.log_q.dim() == 2 else self.log_q
+        return Negatives(items, None if self.keep is None else self.keep[some], log_q)
 
 
 class Sampler(ABC):
@@ -41,10 +42,12 @@ class Sampler(ABC):
 
     Attributes:
         pair_by_pair: Whether each pair has negatives of its own that depend on nothing but the pair and the next
-            numbers of the generator, so that those of several batches can be drawn together.
+            numbers of the generator, so that those of several batches can be drawn together; how many a pair has is
+            ``config.n_negatives`` then.
     """
 
     pair_by_pair: ClassVar[bool] = False
+    config: Any
 
     def __init_subclass__(cls) -> None:
         """Take nothing for granted of a subclass that draws in a way of its own."""
@@ -55,6 +58,10 @@ class Sampler(ABC):
     @abstractmethod
     def sample(self, users: Tensor, positives: Tensor, generator: torch.Generator) -> Negatives:
         """Return negatives for the pairs ``users`` (B,) and ``positives`` (B,)."""
+
+    def n_together(self, batch_size: int) -> int:
+        """Return of how many batches the negatives can be drawn together."""
+        return max(1, DRAWN_TOGETHER // (batch_size * self.config.n_negatives)) if self.pair_by_pair else 1
 
     @abstractmethod
     def to(self, device: torch.device) -> Sampler:

@@ -17,7 +17,7 @@ from recbench.errors import ConfigError, DivergedError
 from recbench.kernels import BackendName
 from recbench.models import GradientModel, Model
 from recbench.models.mf import MF
-from recbench.negatives import DRAWN_TOGETHER, Negatives, Sampler
+from recbench.negatives import Negatives, Sampler
 from recbench.negatives.uniform import UniformConfig
 from recbench.nn.losses import Loss, Scored, losses
 from recbench.options import Config
@@ -166,7 +166,7 @@ class _Batch:
 
     Shapes:
         index: (B,) which pairs.
-        users: (B,); asked: (B, C) items whose scores count, the positive first, or (B,), the same for all users.
+        users: (B,); asked: (B, C) items whose scores count, the positive first, or (C,), the same for all users.
         ratings: (B,) of the pairs, where they count.
     """
 
@@ -207,8 +207,7 @@ class _Steps(Engine):
         self.ratings = train.ratings.to(model.device) if self.on_ratings and train.ratings is not None else None
         self.optimizer = build_optimizer(config.optimizer, model, config.weight_decay)
         self.steps_an_epoch = math.ceil(len(train) / config.batch_size)
-        ahead = negatives is None or negatives.pair_by_pair
-        self.together = max(1, DRAWN_TOGETHER // config.batch_size) if ahead else 1
+        self.together = 1 if negatives is None else negatives.n_together(config.batch_size)
         self.place: _Place | None = None
         self.dropout: Mapping[str, Tensor] | None = None
 
@@ -262,7 +261,7 @@ class _Steps(Engine):
                 yield _Batch(
                     pairs[some],
                     users[some],
-                    asked[some],
+                    asked[some] if asked.dim() == 2 else asked,
                     None if negatives is None else negatives.rows(some),
                     None if ratings is None else ratings[some],
                 )

@@ -89,7 +89,7 @@ def test_resuming_equals_not_stopping_with_dropout(tmp_path, stop):
 @pytest.mark.parametrize("stop", [1, 2, 3, 4, 6, 7, 8, 10, 21])
 def test_resuming_among_batches_whose_negatives_were_drawn_together(tmp_path, monkeypatch, stop):
     """Those of 3 and 3 and 1 of the 7 steps are; the signal comes while the model is asked for a step's scores."""
-    monkeypatch.setattr("recbench.trainers.gradient.DRAWN_TOGETHER", 3 * BATCH_SIZE + 1)
+    monkeypatch.setattr("recbench.negatives.base.DRAWN_TOGETHER", 2 * (3 * BATCH_SIZE + 1))
     drawn = []
 
     class Watched(Uniform):
@@ -124,7 +124,7 @@ def test_resuming_among_batches_whose_negatives_were_drawn_together(tmp_path, mo
     assert read_state(tmp_path).state.engine["within"]["step"] == (stop - 1) % STEPS + 1
     drawn.clear()
     same(whole, train(checkpoints_in(tmp_path)))
-    monkeypatch.setattr("recbench.trainers.gradient.DRAWN_TOGETHER", 1)
+    monkeypatch.setattr("recbench.negatives.base.DRAWN_TOGETHER", 1)
     same(whole, train())
 
 

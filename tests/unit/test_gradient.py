@@ -11,6 +11,7 @@ from torch import nn
 from recbench import models, negatives, splits, trainers
 from recbench.data import Interactions
 from recbench.errors import ConfigError, DivergedError
+from recbench.negatives import Negatives, Sampler
 from recbench.negatives.uniform import Uniform, UniformConfig
 from recbench.nn.products import dot_products
 from recbench.randomness import generator
@@ -314,6 +315,27 @@ def test_losses_and_negatives_are_axes(negative, loss):
             item -= 0.5 * item.grad
     torch.testing.assert_close(network.user.weight, user, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(network.item.weight, item, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("with_keep", [True, False])
+def test_negatives_that_a_batch_shares_may_be_more_than_its_pairs(with_keep):
+    """Its positives, which ``bpr`` finds on the diagonal, and all items; each batch learns from all of them."""
+    train, asked = split().train, []
+
+    class Shared(Sampler):
+        def to(self, device):
+            return self
+
+        def sample(self, users, positives, generator):
+            items = torch.cat([positives, torch.arange(train.n_items)])
+            keep = torch.ones(len(users), len(items), dtype=torch.bool) if with_keep else None
+            return Negatives(items, keep, torch.zeros(len(items)))
+
+    model = models.build("mf", train, dim=2, loss="sampled_softmax", reg=0.0)
+    forward = model.forward
+    model.forward = lambda users, items: asked.append((len(users), len(items))) or forward(users, items)
+    trainers.build("gradient", epochs=1, batch_size=16).fit(model, split(), negatives=Shared(), backend="torch")
+    assert asked == [(n, n + train.n_items) for n in (len(part) for part in torch.arange(len(train)).split(16))]
 
 
 def test_a_loss_that_is_not_finite_stops_and_says_where():

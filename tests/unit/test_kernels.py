@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbench.kernels.compiling import dealt
+from recbench.kernels.compiling import dealt, side_by_side
 from recbench.kernels.vectors import AT_A_TIME, at_least, keep_larger, lowest, not_finite
 
 # What is compiled for the tests calls what it is about; the twins are plain loops. No code is kept: it would be used
@@ -116,6 +116,18 @@ def test_work_has_ended_when_an_interrupt_comes_while_others_are_waited_for(monk
     with pytest.raises(KeyboardInterrupt):
         dealt(work, np.zeros(2, np.int64), 2)
     assert ended == [1]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_others_are_told_to_stop_before_they_are_waited_for(error):
+    stopped, told = threading.Event(), []
+
+    def failing():
+        raise error
+
+    with pytest.raises(error):
+        side_by_side([failing, lambda: told.append(stopped.wait(20))], stopped.set)
+    assert told == [True]
 
 
 def test_threads_are_kept_and_keep_no_work():

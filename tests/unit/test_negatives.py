@@ -89,6 +89,12 @@ def test_a_sampler_that_draws_in_a_way_of_its_own_is_asked_batch_by_batch():
     assert (Uniform.pair_by_pair, Named.pair_by_pair, Other.pair_by_pair) == (True, True, False)
 
 
+@pytest.mark.parametrize("n_negatives, batches", [(1, 1024), (4, 256), (1000, 1), (10**6, 1)])
+def test_many_negatives_of_a_pair_are_drawn_for_fewer_batches_together(n_negatives, batches):
+    assert negatives.build("uniform", interactions(), n_negatives=n_negatives).n_together(256) == batches
+    assert negatives.build("in_batch", interactions()).n_together(256) == 1
+
+
 def test_uniform_without_rejection_draws_seen_items_at_their_share():
     data = interactions()
     sampler = negatives.build("uniform", data, n_negatives=1, reject_seen=False)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbench import models
-from recbench.blocks import BYTES_A_SCORE
+from recbench.blocks import BYTES_A_SCORE, Blocks
 from recbench.data import Histories, Interactions, UserBatch, Vocabulary
 from recbench.errors import NonFiniteScoresError
 from recbench.models.mf import MF
@@ -448,6 +447,11 @@ def test_rows_are_parted_by_ranges_of_items(width):
             assert row_of(found, row) == inside
 
 
+def test_items_that_there_are_not_are_in_no_range():
+    lists = Histories(torch.tensor([0, 3, 5]), torch.tensor([7, -1, 2, 10**9, 3]))
+    assert [row_of(found, row) for found in by_ranges(lists, 6, 3) for row in (0, 1)] == [[2], [], [], [3]]
+
+
 def row_of(lists, row):
     return lists.items[lists.offsets[row] : lists.offsets[row + 1]].tolist()
 
@@ -619,7 +623,7 @@ def test_threads_rank_blocks_apart_and_each_computes_alone(monkeypatch, threads)
     found = problem.rank(10, user_block=16)
     assert len(by_whom) == threads and torch.get_num_threads() == threads
     blocks = sorted(block for blocks in by_whom.values() for block in blocks)
-    assert blocks == [(False, 1 if threads > 1 else threads, n) for n in (6, *[16] * 9)]
+    assert blocks == [(False, 1, n) for n in (11, 11, *[16] * 8)]
     problem.model.backend = "torch"
     monkeypatch.undo()
     whole = problem.rank(10)
@@ -638,52 +642,77 @@ def test_fewer_blocks_than_threads_are_ranked_by_all_of_them(monkeypatch, thread
 def test_of_several_errors_that_of_the_first_block_is_raised(monkeypatch, threads):
     """Where there are two threads, the second block's comes first."""
     problem = in_ranges_by_threads(monkeypatch, threads)
-    asked = []
+    asked, second = [], threading.Event()
+
+    class Failing(ArithmeticError):
+        def __init__(self, first):
+            super().__init__(f"block of {first}")
 
     def score(batch):
         first = int(batch.users[0])
         asked.append(first)
         if first == 0 and threads > 1:
-            while 16 not in asked:
-                time.sleep(0.001)
-            time.sleep(0.1)
-        raise ArithmeticError(f"block of {first}")
+            assert second.wait(60)
+        if first:
+            second.set()
+        raise Failing(first)
 
     monkeypatch.setattr(problem.model, "score", score)
     problem.model.train()
-    with pytest.raises(ArithmeticError, match="^block of 0$"):
+    with pytest.raises(Failing, match="^block of 0$"):
         problem.rank(10, user_block=16)
     assert sorted(asked) == [0, 16][:threads] and problem.model.training and torch.get_num_threads() == threads
 
 
-def test_an_error_or_an_interrupt_ends_the_work_of_all_threads(monkeypatch, threads):
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ArithmeticError])
+def test_an_error_or_an_interrupt_ends_the_work_of_all_threads(monkeypatch, threads, error):
     problem = in_ranges_by_threads(monkeypatch, threads)
-    asked, score = [], problem.model.score
+    asked, score, ended = [], problem.model.score, threading.Event()
+    stop = Blocks._stop
+    monkeypatch.setattr(Blocks, "_stop", lambda blocks: (stop(blocks), ended.set()))
 
-    def interrupted(batch):
+    def failing(batch):
         asked.append(int(batch.users[0]))
         if asked[-1] == 16:
-            raise KeyboardInterrupt
+            raise error
         if threads > 1:
-            while 16 not in asked:
-                time.sleep(0.001)
-            time.sleep(0.1)
+            assert ended.wait(60)
         return score(batch)
 
-    monkeypatch.setattr(problem.model, "score", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(problem.model, "score", failing)
+    with pytest.raises(error):
         problem.rank(10, user_block=16)
     assert sorted(asked) == [0, 16]
 
 
+def test_an_interrupt_is_raised_whatever_errors_there_are(monkeypatch, threads):
+    problem = in_ranges_by_threads(monkeypatch, threads)
+    failed, interrupted = threading.Event(), threading.Event()
+
+    def score(batch):
+        if int(batch.users[0]) == 0 and threads > 1:
+            assert interrupted.wait(60)
+            failed.set()
+            raise ArithmeticError
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(problem.model, "score", score)
+    with pytest.raises(KeyboardInterrupt):
+        problem.rank(10, user_block=16)
+    assert failed.is_set() == (threads > 1)
+
+
 def test_threads_share_smaller_blocks_where_the_memory_does_not_suffice(monkeypatch, threads, caplog):
+    """Both meet a block that is too large before either has gone on: it is halved once."""
     problem = in_ranges_by_threads(monkeypatch, threads, n_users=600)
     whole = problem.rank(5)
-    sizes, score = [], problem.model.score
+    sizes, score, met = [], problem.model.score, threading.Barrier(threads, timeout=60)
 
     def narrow(batch):
         sizes.append(len(batch))
-        if len(batch) > 75:
+        if len(batch) > 150:
+            met.wait()
             raise MemoryError
         return score(batch)
 
@@ -691,8 +720,36 @@ def test_threads_share_smaller_blocks_where_the_memory_does_not_suffice(monkeypa
     with caplog.at_level("INFO"):
         found = problem.rank(5, user_block=300)
     assert_same_lists(found, whole)
-    assert found.user_block == 75 and sum(size for size in sizes if size <= 75) == 600
-    assert len(caplog.messages) == 2, "each halving is told once, whoever met it"
+    assert found.user_block == 150 and sorted(sizes) == 4 * [150] + threads * [300]
+    assert caplog.messages == [
+        "the memory does not suffice to rank 60 items for 300 users at a time; going on with 150. "
+        "To start so: evaluation.user_block=150."
+    ]
+
+
+def test_threads_rank_in_the_mode_of_inference_of_who_asks(monkeypatch, threads):
+    problem = in_ranges_by_threads(monkeypatch, threads)
+    whole = problem.rank(10, user_block=16)
+    with torch.inference_mode():
+        assert_same_lists(problem.rank(10, user_block=16), whole)
+
+
+LEFT_OVER = [
+    (150, 150, [150]),
+    (151, 150, [76, 75]),
+    (533, 256, [256, 139, 138]),
+    (576, 256, [256, 256, 64]),
+    (40, 16, [16, 12, 12]),
+]
+
+
+@pytest.mark.parametrize("n_users, block, sizes", LEFT_OVER)
+def test_no_few_users_are_left_over_at_the_end(n_users, block, sizes):
+    """Their products would have other last bits on another number of threads."""
+    blocks = Blocks(case(torch.zeros(1, 1), [[0]]).model, n_users, block, 1, narrows=False)
+    found = []
+    blocks.each(lambda some: found.append(some.users.stop - some.users.start) or True, 1, lambda n: None)
+    assert found == sizes and blocks.user_block == block
 
 
 @pytest.mark.parametrize("n_users", [1, 5, 64, 300])
