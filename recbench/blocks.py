@@ -73,7 +73,6 @@ class Blocks:
             ScoringMemoryError: The memory does not suffice for the smallest block either.
             BaseException: What ``rank`` raises; of several, an interrupt, or that of the first block.
         """
-
         if threads == 1:
             self._work(rank, done)
         else:

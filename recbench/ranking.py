@@ -73,7 +73,6 @@ def rank(
         # A compiled loop reads scores while they are in the processor's cache.
         n_items = item_block(model, min(user_block, n_users), one_panel=compiled)
     blocks = Blocks(model, n_users, user_block, n_items, narrows=in_ranges)
-
     inference = torch.is_inference_mode_enabled()
 
     def rank_block(block: Block) -> bool:

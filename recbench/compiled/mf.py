@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,7 +36,7 @@ from torch import Tensor
 from recbench.compiled import sgd
 from recbench.data import Interactions
 from recbench.errors import DivergedError
-from recbench.kernels.compiling import LINE
+from recbench.kernels.compiling import LINE, side_by_side
 from recbench.models.mf import MF
 from recbench.negatives.uniform import UniformConfig
 from recbench.randomness import derive, generator
@@ -212,17 +212,14 @@ class MFSteps(Engine):
                 options,
             )
 
-        with ThreadPoolExecutor(self.workers) as threads:
-            list(threads.map(arrange, range(self.workers)))
-            for turn in range(self.workers):
-                jobs = [
-                    threads.submit(train, turn + 1, chosen, deal.pools[(worker + turn) % self.workers], False)
-                    for worker, chosen in enumerate(deal.users)
-                ]
-                ended = np.array([job.result() for job in jobs])
-                totals += ended[:, 1:3].sum(0)
-                if ended[:, 3].any():
-                    bias = float(ended[:, 0] @ ended[:, 3] / ended[:, 3].sum())
+        side_by_side([partial(arrange, worker) for worker in range(self.workers)])
+        for turn in range(self.workers):
+            pools = (deal.pools[(worker + turn) % self.workers] for worker in range(self.workers))
+            shares = zip(deal.users, pools, strict=True)
+            ended = np.array(side_by_side([partial(train, turn + 1, chosen, pool, False) for chosen, pool in shares]))
+            totals += ended[:, 1:3].sum(0)
+            if ended[:, 3].any():
+                bias = float(ended[:, 0] @ ended[:, 3] / ended[:, 3].sum())
         if left.any():
             whose = np.unique(np.searchsorted(self.offsets, np.flatnonzero(left), side="right") - 1)
             cursor[whose] = self.offsets[whose]
