@@ -685,6 +685,33 @@ def test_an_error_or_an_interrupt_ends_the_work_of_all_threads(monkeypatch, thre
     assert sorted(asked) == [0, 16]
 
 
+def test_an_interrupt_before_the_first_block_ends_the_work_of_all_threads(monkeypatch):
+    problem = in_ranges_by_threads(monkeypatch, 2)
+    asked, score, ended = [], problem.model.score, threading.Event()
+    stop, set_num_threads = Blocks._stop, torch.set_num_threads
+    monkeypatch.setattr(Blocks, "_stop", lambda blocks: (stop(blocks), ended.set()))
+
+    def interrupted(n):
+        if n == 1 and threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        set_num_threads(n)
+
+    def waiting(batch):
+        asked.append((int(batch.users[0]), ended.wait(20)))
+        return score(batch)
+
+    monkeypatch.setattr(problem.model, "score", waiting)
+    before = torch.get_num_threads()
+    try:
+        set_num_threads(2)
+        monkeypatch.setattr("torch.set_num_threads", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            problem.rank(10, user_block=16)
+    finally:
+        set_num_threads(before)
+    assert asked in ([], [(0, True)]), "the other thread may not have begun"
+
+
 def test_an_interrupt_is_raised_whatever_errors_there_are(monkeypatch, threads):
     problem = in_ranges_by_threads(monkeypatch, threads)
     failed, interrupted = threading.Event(), threading.Event()
