@@ -57,7 +57,7 @@ class GMF(GradientModel):
 
     def penalty(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the sum of squares of the looked-up rows."""
-        return self.user(users).square().sum() + self.item(items).square().sum()
+        return self.user.squares(users) + self.item.squares(items)
 
     def user_vectors(self) -> Tensor:
         """Return (n_users, D + 1): ``[h * p_u, b]``."""

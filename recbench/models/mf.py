@@ -22,7 +22,7 @@ from recbench.data import Interactions
 from recbench.models import GradientModel, register
 from recbench.nn.initialisation import normal_embedding, zero_embedding
 from recbench.nn.losses import LossName
-from recbench.nn.products import dot_products
+from recbench.nn.tables import products_of_rows
 from recbench.options import Config
 
 
@@ -75,17 +75,17 @@ class MF(GradientModel):
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the scores (B, C); see ``GradientModel.forward``."""
-        dots = dot_products(self.user(users), self.item(items))
+        dots = products_of_rows(self.user, self.item, users, items)
         if not self.config.biases:
             return dots
         return dots + self.bias + self.user_bias(users) + self.item_bias(items)[..., 0]
 
     def penalty(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the sum of squares of the looked-up rows and biases."""
-        total = self.user(users).square().sum() + self.item(items).square().sum()
+        total = self.user.squares(users) + self.item.squares(items)
         if not self.config.biases:
             return total
-        biases = self.user_bias(users).square().sum() + self.item_bias(items).square().sum()
+        biases = self.user_bias.squares(users) + self.item_bias.squares(items)
         return total + biases + len(users) * self.bias.square()
 
     @classmethod

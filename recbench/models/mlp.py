@@ -87,4 +87,4 @@ class MLP(GradientModel):
 
     def penalty(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the sum of squares of the looked-up rows."""
-        return self.user(users).square().sum() + self.item(items).square().sum()
+        return self.user.squares(users) + self.item.squares(items)

@@ -133,5 +133,5 @@ class NeuMF(GradientModel):
 
     def penalty(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the sum of squares of the looked-up rows."""
-        of_users = self.gmf_user(users).square().sum() + self.mlp_user(users).square().sum()
-        return of_users + self.gmf_item(items).square().sum() + self.mlp_item(items).square().sum()
+        of_users = self.gmf_user.squares(users) + self.mlp_user.squares(users)
+        return of_users + self.gmf_item.squares(items) + self.mlp_item.squares(items)

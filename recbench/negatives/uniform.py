@@ -81,9 +81,9 @@ class Uniform(Sampler):
         if not self.config.reject_seen:
             return Negatives(torch.randint(self.n_items, shape, generator=generator, device=users.device))
         uniform = torch.rand(shape, generator=generator, device=users.device, dtype=torch.float64)
-        drawn = (uniform * self.n_unseen[users][:, None]).long()
+        drawn = (uniform * self.n_unseen.index_select(0, users)[:, None]).long()
         drawn += _n_through(self.keys, users[:, None] * (self.n_items + 1) + drawn)
-        drawn -= self.first[users][:, None]
+        drawn -= self.first.index_select(0, users)[:, None]
         return Negatives(drawn)
 
 
@@ -93,6 +93,5 @@ def _n_through(keys: Tensor, wanted: Tensor) -> Tensor:
         return torch.searchsorted(keys, wanted, right=True)
     # Searches in order find in the cache what the ones before have fetched.
     ordered, order = wanted.flatten().sort()
-    found = torch.empty_like(ordered)
-    found[order] = torch.searchsorted(keys, ordered, right=True)
-    return found.view_as(wanted)
+    found = torch.searchsorted(keys, ordered, right=True)
+    return torch.empty_like(found).scatter_(0, order, found).view_as(wanted)

@@ -7,18 +7,19 @@ import math
 import torch
 from torch import nn
 
+from recbench.nn.tables import Table
 from recbench.randomness import generator
 
 
-def zero_embedding(n_rows: int, dim: int) -> nn.Embedding:
+def zero_embedding(n_rows: int, dim: int) -> Table:
     """Return a table of zeros, (n_rows, dim)."""
-    return nn.Embedding.from_pretrained(torch.zeros(n_rows, dim), freeze=False)
+    return Table.from_pretrained(torch.zeros(n_rows, dim), freeze=False)
 
 
-def normal_embedding(n_rows: int, dim: int, std: float, seed: int, name: str) -> nn.Embedding:
+def normal_embedding(n_rows: int, dim: int, std: float, seed: int, name: str) -> Table:
     """Return a table (n_rows, dim) filled with N(0, std)."""
     values = torch.empty(n_rows, dim).normal_(std=std, generator=generator(seed, "init", name))
-    return nn.Embedding.from_pretrained(values, freeze=False)
+    return Table.from_pretrained(values, freeze=False)
 
 
 def glorot_linear(n_inputs: int, n_outputs: int, seed: int, name: str) -> nn.Linear:

@@ -249,9 +249,10 @@ class _Steps(Engine):
         for first in range(place.step - place.step % self.together, self.steps_an_epoch, self.together):
             place.drawn_from = place.negatives.get_state()
             pairs = order[first * size : (first + self.together) * size]
-            users, asked, negatives, ratings = self.users[pairs], self.items[pairs][:, None], None, None
+            users, asked = self.users.index_select(0, pairs), self.items.index_select(0, pairs)[:, None]
+            negatives = ratings = None
             if self.ratings is not None:
-                ratings = self.ratings[pairs]
+                ratings = self.ratings.index_select(0, pairs)
             elif self.negatives is not None:
                 negatives = self.negatives.sample(users, asked[:, 0], place.negatives)
                 own = negatives.items.dim() == 2

@@ -96,7 +96,8 @@ class Optimizer:
 
 Moves = Literal["all", "batch", "batch or zero"]
 """Which rows of a table a step moves: all; those of the batch; or those of the batch since a gradient of zero moves
-nothing. Gradients of tables are sparse, and of the last kind only where the table is large."""
+nothing. Gradients of tables are dense for the first kind and sparse for the second; for the last they are sparse where
+the table is large."""
 
 optimizers: Registry[Optimizer] = Registry("optimizer", "recbench.trainers.optimizers", needs=("moves",))
 
@@ -117,7 +118,7 @@ def build_optimizer(name: str, model: nn.Module, weight_decay: float) -> Optimiz
     tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
     for table in tables:
         large = table.weight.numel() > LARGE_TABLE
-        table.sparse = moves != "batch or zero" or large
+        table.sparse = moves == "batch" or (moves == "batch or zero" and large)
         if moves == "all" and large:
             logger.warning(
                 "trainer.optimizer=%s steps over all %s rows of a table in each batch; "
@@ -152,7 +153,7 @@ def adam(rows: list[Tensor], others: list[Tensor], weight_decay: float) -> Optim
 
     Source: Kingma and Ba, Adam: A Method for Stochastic Optimization, ICLR 2015, algorithm 1.
     """
-    return Optimizer((TableAdam(rows, others, weight_decay),))
+    return Optimizer((Adam([*rows, *others], weight_decay),))
 
 
 class Adam(Rule):
@@ -188,33 +189,6 @@ class Adam(Rule):
             eps=ADAM_EPS,
             maximize=False,
         )
-
-
-class TableAdam(Adam):
-    """Adam that moves all rows of tables whose gradients hold the rows of the batch alone.
-
-    The gradient of a whole table is kept between steps and is zero there: cleaning the rows of a batch costs a
-    fraction of filling a new table with zeros.
-    """
-
-    def __init__(self, rows: list[Tensor], others: list[Tensor], weight_decay: float) -> None:
-        super().__init__([*rows, *others], weight_decay)
-        self._whole = [(table, torch.zeros_like(table)) for table in rows]
-
-    def step(self, lr: float) -> None:
-        """Change the parameters once, with learning rate ``lr``."""
-        of_batch = [(table, whole, table.grad) for table, whole in self._whole if table.grad is not None]
-        for table, whole, gradient in of_batch:
-            # Not coalesced: rows that stand in the batch twice are added here.
-            table.grad = whole.index_add_(0, gradient._indices()[0], gradient._values())
-        super().step(lr)
-        for table, whole, gradient in of_batch:
-            rows = gradient._indices()[0]
-            if len(rows) < len(table) // 2:
-                whole.index_fill_(0, rows, 0.0)
-            else:
-                whole.zero_()  # A whole table in order is cleaned faster than half of it in disorder.
-            table.grad = gradient
 
 
 @optimizers.register("lazy_adam", moves="batch")

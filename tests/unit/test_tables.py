@@ -1,0 +1,119 @@
+"""Tables of vectors: rows, products of rows, sums of squares, and their gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from recbench.nn import tables
+from recbench.nn.tables import Table, products_of_rows
+
+
+def table(n_rows: int, dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Table:
+    values = torch.randn(n_rows, dim, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    return Table.from_pretrained(values, freeze=False)
+
+
+def numbers(*shape: int, seed: int = 9) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("dim", [1, 5])
+@pytest.mark.parametrize("rows", [[3], [[0, 2, 2], [4, 0, 2]], [[]]], ids=["one", "some twice, 1 and 3 never", "none"])
+def test_rows_and_their_gradient_are_torchs_own_to_the_bit(rows, dim):
+    ours, rows = table(5, dim), torch.tensor(rows, dtype=torch.int64)
+    plain = nn.Embedding.from_pretrained(ours.weight.detach().clone(), freeze=False)
+    factors = numbers(*rows.shape, dim)
+    for each in (ours, plain):
+        (each(rows) * factors).sum().backward()
+    assert torch.equal(ours(rows), plain(rows))
+    assert torch.equal(ours.weight.grad, plain.weight.grad)
+
+
+def test_gradients_of_the_rows_alone_are_torchs():
+    """As the optimisers want it that move no other rows."""
+    users, items, rows = table(4, 2), table(6, 2), torch.tensor([[1, 1], [3, 0]])
+    users.sparse = items.sparse = True
+    products_of_rows(users, items, torch.tensor([2, 2]), rows).sum().backward()
+    assert users.weight.grad.is_sparse and users.weight.grad.coalesce().indices().tolist() == [[2]]
+    assert items.weight.grad.is_sparse and items.weight.grad.coalesce().indices().tolist() == [[0, 1, 3]]
+
+
+@pytest.mark.parametrize("n_candidates", [0, 1, 2, 5])
+def test_gradients_of_products_are_those_by_differences(n_candidates):
+    """With rows that stand twice and rows that never do, of both tables and of each alone."""
+    stream = torch.Generator().manual_seed(1)
+    users, items = torch.tensor([2, 0, 2, 4]), torch.randint(6, (4, n_candidates), generator=stream)
+    for learnt in ((True, False), (False, True), (True, True)):
+        sides = [table(5, 3, 0, torch.float64), table(7, 3, 1, torch.float64)]
+        for side, wanted in zip(sides, learnt):
+            side.weight.requires_grad_(wanted)
+
+        def products(of_users, of_items):
+            return tables._Products.apply(of_users, of_items, users, items)
+
+        assert torch.autograd.gradcheck(products, [side.weight for side in sides])
+
+
+@pytest.mark.parametrize("n_users", [50, 2**16 + 1], ids=["few rows", "more than 16 bits"])
+def test_products_are_those_of_looked_up_rows(n_users, monkeypatch):
+    """By whole and by small blocks, with the gradients of autograd: rows meet up to a hundred others."""
+    stream = torch.Generator().manual_seed(2)
+    users = torch.randint(n_users - 50, n_users, (300,), generator=stream)
+    items, factors = torch.randint(20, (300, 3), generator=stream), numbers(300, 3)
+    found = []
+    for block in (tables.BLOCK, 7 * 3 * 4, 1):
+        monkeypatch.setattr(tables, "BLOCK", block)
+        sides = table(n_users, 4), table(20, 4, 1)
+        products = products_of_rows(*sides, users, items)
+        (products * factors).sum().backward()
+        found.append([products, *(side.weight.grad for side in sides)])
+    plain = table(n_users, 4), table(20, 4, 1)
+    wanted = (plain[0](users)[:, None] * plain[1](items)).sum(-1)
+    (wanted * factors).sum().backward()
+    for whole, *by_blocks, expected in zip(*found, [wanted, *(side.weight.grad for side in plain)]):
+        torch.testing.assert_close(whole, expected, rtol=1e-5, atol=1e-5)
+        assert all(torch.equal(whole, other) for other in by_blocks)
+
+
+def test_items_that_are_the_same_for_all_users():
+    users, items = table(4, 3), table(6, 3, 1)
+    found = products_of_rows(users, items, torch.tensor([1, 3]), torch.tensor([5, 0, 2]))
+    assert torch.equal(found, users.weight[[1, 3]] @ items.weight[[5, 0, 2]].T)
+
+
+def test_the_gradient_of_products_has_the_same_bits_with_any_number_of_threads():
+    stream = torch.Generator().manual_seed(3)
+    users, items = torch.randint(90, (5000,), generator=stream), torch.randint(70, (5000, 2), generator=stream)
+    factors, before, found = numbers(5000, 2), torch.get_num_threads(), []
+    try:
+        for n_threads in (1, 2, 3, 2):
+            torch.set_num_threads(n_threads)
+            sides = table(90, 16), table(70, 16, 1)
+            (products_of_rows(*sides, users, items) * factors).sum().backward()
+            found.append(torch.cat([side.weight.grad for side in sides]))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(found[0], other) for other in found)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("rows", [[2, 0, 2], [[2, 0, 2], [2, 4, 4]]], ids=["fewer than the table", "more"])
+def test_sums_of_squares_count_each_occurrence(rows, sparse):
+    """Of rows (1, 2) (3, 4) ... whose gradient is twice the row, as often as it is looked up."""
+    values = torch.arange(1.0, 11).view(5, 2)
+    ours, rows = Table.from_pretrained(values.clone(), freeze=False, sparse=sparse), torch.tensor(rows)
+    total = ours.squares(rows)
+    total.backward()
+    times = torch.bincount(rows.flatten(), minlength=5).float()
+    assert total.item() == sum(float(times[row]) * (values[row, 0] ** 2 + values[row, 1] ** 2) for row in range(5))
+    gradient = ours.weight.grad.to_dense() if sparse else ours.weight.grad
+    assert torch.equal(gradient, 2 * times[:, None] * values)
+
+
+def test_an_unknown_row_is_refused():
+    users, items = table(4, 3), table(6, 3, 1)
+    for asked in ((torch.tensor([4]), torch.tensor([[0]])), (torch.tensor([0]), torch.tensor([[6]]))):
+        with pytest.raises(IndexError):
+            products_of_rows(users, items, *asked)
