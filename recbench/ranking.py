@@ -226,10 +226,11 @@ def _show(best: BestSoFar, asked: Asked, candidates: Tensor | None, item_block: 
         best.see(among.scores, among.items)
         return
     n_items = asked.model.n_items
+    items = torch.arange(n_items)
     for first, hidden in zip(range(0, n_items, item_block), by_ranges(asked.hidden, n_items, item_block), strict=True):
         last = min(first + item_block, n_items)
         scores = asked.given(first, last)
-        if not best.see(scores, torch.arange(first, last), hidden):
+        if not best.see(scores, items[first:last], hidden):
             asked.check_finite(scores)
         # So that the next scores take their place in the cache.
         del scores

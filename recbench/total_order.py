@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,8 @@ class BestSoFar:
         self._keys, self._held = torch.empty(2, len(users), k + 1, dtype=torch.int64).numpy()
         self._counts = np.zeros(len(users), np.int64)
         self._order = (ties.place.numpy(), ties.start[users].numpy())
-        self._no_costs = np.zeros(len(users), np.int64)
+        threads = torch.get_num_threads()
+        self._shares = [np.arange(thread, len(users), threads) for thread in range(threads)]
 
     def see(self, scores: Tensor, items: Tensor, hidden: Histories | None = None) -> bool:
         """Look at some scores, and return whether all of them are finite.
@@ -138,7 +140,7 @@ class BestSoFar:
         """
         # These import numba, which takes a second and need not be there.
         from recbench.kernels import top_k as loops
-        from recbench.kernels.compiling import dealt
+        from recbench.kernels.compiling import side_by_side
 
         of_columns = (items[None] if items.dim() == 1 else items).contiguous().numpy()
         hidden = Histories.empty(len(scores)) if hidden is None else hidden
@@ -147,7 +149,7 @@ class BestSoFar:
         barred = (hidden.offsets.numpy(), hidden.items.numpy())
         arrays: tuple[Any, ...] = (scores.contiguous().numpy(), of_columns, begin, *barred)
         arrays = (*arrays, *self._order, self._keys, self._held, self._counts)
-        return all(dealt(lambda rows: loops.see(rows, *arrays), self._no_costs, torch.get_num_threads()))
+        return all(side_by_side([partial(loops.see, rows, *arrays) for rows in self._shares]))
 
     def lists(self, relevant: Histories) -> Lists:
         """Return the lists, and end.
@@ -156,14 +158,14 @@ class BestSoFar:
             relevant: B rows of items that are hits.
         """
         from recbench.kernels import top_k as loops
-        from recbench.kernels.compiling import dealt
+        from recbench.kernels.compiling import side_by_side
 
         n_rows, room = self._keys.shape
         items = torch.empty(n_rows, room - 1, dtype=torch.int64)
         hits, tied = torch.empty(2, n_rows, room - 1, dtype=torch.bool)
         sought = (relevant.offsets.numpy(), relevant.items.numpy(), len(self._order[0]))
         arrays = (self._keys, self._held, self._counts, *sought, items.numpy(), hits.numpy(), tied.numpy())
-        dealt(lambda rows: loops.take(rows, *arrays), self._no_costs, torch.get_num_threads())
+        side_by_side([partial(loops.take, rows, *arrays) for rows in self._shares])
         return Lists(items, hits, tied)
 
 

@@ -30,7 +30,9 @@ class Table(nn.Embedding):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return (..., D): the vectors of ``rows`` (...)."""
-        return _LookUp.apply(self.weight, rows) if self.adds_up else super().forward(rows)
+        if self.adds_up and torch.is_grad_enabled():
+            return _LookUp.apply(self.weight, rows)
+        return super().forward(rows)
 
     def squares(self, rows: Tensor) -> Tensor:
         """Return the sum of squares of the vectors of ``rows`` (...), once an occurrence: a scalar."""
