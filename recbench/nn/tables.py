@@ -25,14 +25,12 @@ class Table(nn.Embedding):
 
     @property
     def adds_up(self) -> bool:
-        """Whether gradients are dense and added up here."""
-        return not self.sparse and self.weight.device.type == "cpu"
+        """Whether gradients are wanted, are dense, and are added up here."""
+        return torch.is_grad_enabled() and not self.sparse and self.weight.device.type == "cpu"
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return (..., D): the vectors of ``rows`` (...)."""
-        if self.adds_up and torch.is_grad_enabled():
-            return _LookUp.apply(self.weight, rows)
-        return super().forward(rows)
+        return _LookUp.apply(self.weight, rows) if self.adds_up else super().forward(rows)
 
     def squares(self, rows: Tensor) -> Tensor:
         """Return the sum of squares of the vectors of ``rows`` (...), once an occurrence: a scalar."""

@@ -77,6 +77,18 @@ def test_products_are_those_of_looked_up_rows(n_users, monkeypatch):
         assert all(torch.equal(whole, other) for other in by_blocks)
 
 
+def test_scores_have_the_same_bits_however_the_tables_are_learnt():
+    """Without gradients no optimiser is to be seen in them."""
+    stream = torch.Generator().manual_seed(4)
+    users, items = torch.randint(9, (40,), generator=stream), torch.randint(7, (40, 3), generator=stream)
+    sides = table(9, 33), table(7, 33, 1)
+    with torch.no_grad():
+        dense = products_of_rows(*sides, users, items)
+        for side in sides:
+            side.sparse = True
+        assert torch.equal(products_of_rows(*sides, users, items), dense)
+
+
 def test_items_that_are_the_same_for_all_users():
     users, items = table(4, 3), table(6, 3, 1)
     found = products_of_rows(users, items, torch.tensor([1, 3]), torch.tensor([5, 0, 2]))
