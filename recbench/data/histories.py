@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recbench.data.grouping import order_by, starts_of
+
 
 @dataclass(frozen=True, eq=False)
 class Histories:
@@ -28,11 +30,10 @@ class Histories:
 
         Items whose rows are in order already are not copied.
         """
-        offsets = torch.zeros(n_rows + 1, dtype=torch.int64, device=rows.device)
-        torch.cumsum(torch.bincount(rows, minlength=n_rows), 0, out=offsets[1:])
+        offsets = starts_of(rows, n_rows)
         if bool((rows[1:] >= rows[:-1]).all()):
             return cls(offsets, items, values)
-        order = torch.argsort(rows, stable=True)
+        order = order_by(rows, n_rows)
         return cls(offsets, items[order], None if values is None else values[order])
 
     @classmethod

@@ -255,6 +255,15 @@ def test_pairs_are_grouped_and_keep_their_order(pairs):
     assert histories.values is None
 
 
+@pytest.mark.parametrize("n_rows", [2**16, 2**16 + 1], ids=["of 16 bits", "of more"])
+def test_rows_of_large_numbers_are_grouped(n_rows):
+    last = n_rows - 1
+    rows, items = torch.tensor([last, 2, last, 255, 256, 2]), torch.tensor([0, 1, 2, 3, 4, 5])
+    histories = Histories.from_pairs(rows, items, n_rows, items.float())
+    assert histories.items.tolist() == histories.values.tolist() == [1, 5, 3, 4, 0, 2]
+    assert histories.offsets[[2, 3, 255, 256, 257, last, n_rows]].tolist() == [0, 2, 2, 3, 4, 4, 6]
+
+
 def test_a_fingerprint_does_not_depend_on_how_columns_lie_in_memory():
     pairs = torch.tensor([[0, 1], [0, 0], [1, 1]])
     names = Vocabulary(["a", "b"], "user"), Vocabulary(["x", "y"], "item")
