@@ -119,4 +119,5 @@ def _weights(given: Tensor | None) -> NDArray[np.float32]:
 
 def _filled_up(rows: Tensor) -> Tensor:
     """Return ``rows`` (R, D) with columns of 0 up to a whole number of cache lines, (R, W)."""
-    return torch.nn.functional.pad(rows, (0, -rows.shape[1] % LINE)).contiguous()
+    missing = -rows.shape[1] % LINE
+    return torch.nn.functional.pad(rows, (0, missing)) if missing else rows.contiguous()

@@ -774,9 +774,9 @@ LEFT_OVER = [
 def test_no_few_users_are_left_over_at_the_end(n_users, block, sizes):
     """Their products would have other last bits on another number of threads."""
     blocks = Blocks(case(torch.zeros(1, 1), [[0]]).model, n_users, block, 1, narrows=False)
-    found = []
-    blocks.each(lambda some: found.append(some.users.stop - some.users.start) or True, 1, lambda n: None)
-    assert found == sizes and blocks.user_block == block
+    found, told = [], []
+    blocks.each(lambda some: found.append(some.users.stop - some.users.start) or True, 1, told.append)
+    assert found == told == sizes and blocks.user_block == block
 
 
 @pytest.mark.parametrize("n_users", [1, 5, 64, 300])
