@@ -232,6 +232,12 @@ def test_mse_learns_the_ratings():
     assert float((predicted - data.train.ratings).square().mean()) < constant / 4
 
 
+def test_ratings_are_learnt_batch_by_batch_whatever_negatives_there_are():
+    """A sampler, which mse does not ask, lets several batches be looked up together."""
+    alone, beside = (fitted(split(), model_options={"loss": "mse"}, negative=name)[0] for name in (None, "uniform"))
+    assert torch.equal(alone.user.weight, beside.user.weight) and torch.equal(alone.item.weight, beside.item.weight)
+
+
 @pytest.mark.parametrize(
     "schedule, expected",
     [("constant", [1.0, 1.0, 1.0]), ("linear", [2 / 3, 1 / 3, 0.0]), ("cosine", [0.75, 0.25, 0.0])],
