@@ -12,9 +12,16 @@ from torch import Tensor
 
 
 def starts_of(rows: Tensor, n_rows: int) -> Tensor:
-    """Return where each row begins when ``rows`` (N,) of [0, n_rows) are in order, and N at the end: (R + 1,) int64."""
+    """Return where each row begins when ``rows`` (N,) of [0, n_rows) are in order, and N at the end: (R + 1,) int64.
+
+    Raises:
+        IndexError: There is a row above them.
+    """
+    counts = torch.bincount(rows, minlength=n_rows)
+    if len(counts) > n_rows:
+        raise IndexError(f"row {len(counts) - 1}, counted from 0, of {n_rows}.")
     starts = torch.zeros(n_rows + 1, dtype=torch.int64, device=rows.device)
-    torch.cumsum(torch.bincount(rows, minlength=n_rows), 0, out=starts[1:])
+    torch.cumsum(counts, 0, out=starts[1:])
     return starts
 
 

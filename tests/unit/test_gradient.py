@@ -65,10 +65,12 @@ def test_ten_steps_equal_a_plain_loop():
     torch.testing.assert_close(network.item.weight, item, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("kind", [Table, nn.Embedding])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_adam_over_a_batch_is_adam_over_the_table(weight_decay, kind):
+def test_adam_over_a_batch_is_adam_over_the_table(weight_decay, kind, large, monkeypatch):
     """Rows that are twice in a batch, rows that are in none, and gradients of all kinds: torch's Adam to the bit."""
+    monkeypatch.setattr("recbench.trainers.optimizers.LARGE_TABLE", 17 if large else 18)
     stream = torch.Generator().manual_seed(0)
     ours, plain = kind(6, 3), nn.Embedding(6, 3)
     plain.load_state_dict(ours.state_dict())
@@ -79,6 +81,7 @@ def test_adam_over_a_batch_is_adam_over_the_table(weight_decay, kind):
         for table, optim in ((ours, optimizer), (plain, adam)):
             optim.zero_grad()
             (table(rows) * factors).sum().backward()
+        assert ours.weight.grad.is_sparse is large
         optimizer.step(0.1)
         adam.step()
         assert torch.equal(ours.weight, plain.weight)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbench.data import Features, Histories, Holdout, Interactions, Split, Vocabulary, feature_table
+from recbench.data.grouping import order_by
 from recbench.errors import DataError, EmptyDatasetError
 
 SETTINGS = settings(max_examples=60, deadline=None)
@@ -262,6 +263,18 @@ def test_rows_of_large_numbers_are_grouped(n_rows):
     histories = Histories.from_pairs(rows, items, n_rows, items.float())
     assert histories.items.tolist() == histories.values.tolist() == [1, 5, 3, 4, 0, 2]
     assert histories.offsets[[2, 3, 255, 256, 257, last, n_rows]].tolist() == [0, 2, 2, 3, 4, 4, 6]
+
+
+def test_a_row_above_all_is_refused():
+    with pytest.raises(IndexError) as error:
+        Histories.from_pairs(torch.tensor([2**16 + 1, 1, 0]), torch.tensor([9, 8, 7]), 3)
+    assert str(error.value) == "row 65537, counted from 0, of 3."
+
+
+@pytest.mark.parametrize("n_rows", [300, 2**16 + 1])
+def test_many_equal_rows_stay_in_turn(n_rows):
+    rows = torch.randint(300, (5000,), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(order_by(rows, n_rows), rows.argsort(stable=True))
 
 
 def test_a_fingerprint_does_not_depend_on_how_columns_lie_in_memory():

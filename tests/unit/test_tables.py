@@ -36,8 +36,60 @@ def test_gradients_of_the_rows_alone_are_torchs():
     users, items, rows = table(4, 2), table(6, 2), torch.tensor([[1, 1], [3, 0]])
     users.sparse = items.sparse = True
     products_of_rows(users, items, torch.tensor([2, 2]), rows).sum().backward()
-    assert users.weight.grad.is_sparse and users.weight.grad.coalesce().indices().tolist() == [[2]]
-    assert items.weight.grad.is_sparse and items.weight.grad.coalesce().indices().tolist() == [[0, 1, 3]]
+    for side, found, met in ((users, [2], items.weight[rows].sum((0, 1))[None]), (items, [0, 1, 3], None)):
+        gradient = side.weight.grad.coalesce()
+        assert gradient.indices().tolist() == [found]
+        expected = torch.tensor([[1.0], [2.0], [1.0]]) * users.weight[2] if met is None else met
+        torch.testing.assert_close(gradient.values(), expected)
+
+
+WAYS = {
+    "dense": ((False, False), "_ProductsBackward", "_LookUpBackward"),
+    "users sparse": ((True, False), "_OwnProductsBackward", "EmbeddingBackward0"),
+    "items sparse": ((False, True), "_OwnProductsBackward", "_LookUpBackward"),
+}
+
+
+@pytest.mark.parametrize("sparse, of_products, of_rows", WAYS.values(), ids=WAYS)
+def test_gradients_take_the_way_that_the_optimiser_wants(sparse, of_products, of_rows):
+    """Both tables must be dense for the products' own; each gives the kind of gradient that it is asked for."""
+    sides = table(4, 2), table(6, 2)
+    sides[0].sparse, sides[1].sparse = sparse
+    products = products_of_rows(*sides, torch.tensor([2, 2]), torch.tensor([[1, 1], [3, 0]]))
+    assert (products.grad_fn.name(), sides[0](torch.tensor([1])).grad_fn.name()) == (of_products, of_rows)
+    products.sum().backward()
+    assert tuple(side.weight.grad.is_sparse for side in sides) == sparse
+
+
+OPTIONS = [{"padding_idx": 1}, {"max_norm": 0.5}, {"scale_grad_by_freq": True}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=[next(iter(options)) for options in OPTIONS])
+def test_options_of_an_embedding_keep_their_meaning(options):
+    """Of rows, of products and of sums of squares."""
+    values, rows, gradients = numbers(4, 2), torch.tensor([[1, 3, 3], [1, 0, 1]]), []
+    for kind in (Table, nn.Embedding):
+        each = kind.from_pretrained(values.clone(), freeze=False, **options)
+        others = table(2, 2)
+        found = each(rows)
+        square = each.squares(rows) if kind is Table else each(rows).square().sum()
+        products = products_of_rows(others, each, torch.tensor([0, 1]), rows) if kind is Table else 0
+        if kind is nn.Embedding:
+            products = (others(torch.tensor([0, 1]))[:, None] * each(rows)).sum(-1)
+        (found.sum() + square + products.sum()).backward()
+        gradients.append([found, each.weight.grad, each.weight])
+    for ours, torchs in zip(*gradients):
+        torch.testing.assert_close(ours, torchs)
+
+
+def test_products_of_what_does_not_fit_are_refused():
+    users, items = torch.tensor([0]), torch.tensor([[0], [1]])
+    with pytest.raises(ValueError) as error:
+        products_of_rows(table(4, 2), table(4, 2), users, items)
+    assert str(error.value) == "1 users, and items for 2 of them."
+    with pytest.raises(ValueError) as error:
+        products_of_rows(table(4, 1), table(4, 2), users, items[:1])
+    assert str(error.value) == "vectors of 1 and of 2 numbers have no product."
 
 
 @pytest.mark.parametrize("n_candidates", [0, 1, 2, 5])
@@ -83,6 +135,7 @@ def test_scores_have_the_same_bits_however_the_tables_are_learnt():
     users, items = torch.randint(9, (40,), generator=stream), torch.randint(7, (40, 3), generator=stream)
     sides = table(9, 33), table(7, 33, 1)
     with torch.no_grad():
+        assert not any(side.adds_up for side in sides)
         dense = products_of_rows(*sides, users, items)
         for side in sides:
             side.sparse = True
@@ -113,11 +166,16 @@ def test_the_gradient_of_products_has_the_same_bits_with_any_number_of_threads()
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("rows", [[2, 0, 2], [[2, 0, 2], [2, 4, 4]]], ids=["fewer than the table", "more"])
 def test_sums_of_squares_count_each_occurrence(rows, sparse):
-    """Of rows (1, 2) (3, 4) ... whose gradient is twice the row, as often as it is looked up."""
+    """Of rows (1, 2) (3, 4) ... whose gradient is twice the row, as often as it is looked up.
+
+    The rows are not looked up where they are more than the table has, unless their gradient is to be sparse.
+    """
     values = torch.arange(1.0, 11).view(5, 2)
     ours, rows = Table.from_pretrained(values.clone(), freeze=False, sparse=sparse), torch.tensor(rows)
     total = ours.squares(rows)
+    assert (total.grad_fn.name() == "SumBackward0") is (sparse or rows.numel() < 5)
     total.backward()
+    assert ours.weight.grad.is_sparse is sparse
     times = torch.bincount(rows.flatten(), minlength=5).float()
     assert total.item() == sum(float(times[row]) * (values[row, 0] ** 2 + values[row, 1] ** 2) for row in range(5))
     gradient = ours.weight.grad.to_dense() if sparse else ours.weight.grad
@@ -126,6 +184,7 @@ def test_sums_of_squares_count_each_occurrence(rows, sparse):
 
 def test_an_unknown_row_is_refused():
     users, items = table(4, 3), table(6, 3, 1)
-    for asked in ((torch.tensor([4]), torch.tensor([[0]])), (torch.tensor([0]), torch.tensor([[6]]))):
+    for user, item in ((4, 0), (-1, 0), (0, 6), (0, -1)):
+        asked = torch.tensor([user]), torch.tensor([[item]])
         with pytest.raises(IndexError):
             products_of_rows(users, items, *asked)
