@@ -81,10 +81,12 @@ def test_adam_over_a_batch_is_adam_over_the_table(weight_decay, kind, large, mon
         for table, optim in ((ours, optimizer), (plain, adam)):
             optim.zero_grad()
             (table(rows) * factors).sum().backward()
-        assert ours.weight.grad.is_sparse is large
+        gradient = ours.weight.grad
+        assert gradient.is_sparse is large
         optimizer.step(0.1)
         adam.step()
         assert torch.equal(ours.weight, plain.weight)
+        assert ours.weight.grad is gradient, "it is there until it is forgotten"
 
 
 def test_the_rules_are_torchs_own():
