@@ -254,6 +254,26 @@ def test_schedules(schedule, expected):
     assert [record.values["lr"] for record in result.curve] == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.parametrize("shape", [(5, 2), (40, 3)], ids=["fewer than the rows", "more"])
+@pytest.mark.parametrize("name", ["mf", "gmf", "mlp", "neumf"])
+def test_the_penalty_is_of_all_rows_that_are_looked_up_once_an_occurrence(name, shape):
+    data = split().train
+    network = models.build(name, data, 3)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter)
+    stream = torch.Generator().manual_seed(1)
+    users = torch.randint(data.n_users, shape[:1], generator=stream)
+    items = torch.randint(data.n_items, shape, generator=stream)
+    expected = len(users) * network.bias.square() if name == "mf" else torch.zeros(())
+    n_tables = 0
+    for table in (module for module in network.modules() if isinstance(module, nn.Embedding)):
+        n_tables += 1
+        for row in (users if len(table.weight) == data.n_users else items).flatten():
+            expected = expected + table.weight[row].square().sum()
+    assert data.n_users != data.n_items and n_tables == {"mf": 4, "neumf": 4}.get(name, 2)
+    torch.testing.assert_close(network.penalty(users, items), expected, rtol=1e-5, atol=0.0)
+
+
 def test_clipping_bounds_the_gradient():
     data = split()
     before = models.build("mf", data.train, 0, dim=4).state_dict()
